@@ -1,0 +1,349 @@
+"""The capped KV cache: a stock transformers `Cache` whose full-attention layers never outgrow the budget.
+
+It appends, compacts, rolls back and copies. It never scores (the policy names the slots that stay) and knows no
+position (transformers hands it keys that are already rotated). Where tokens go depends on what is open:
+
+    with cache.prefix(): ...                      the system prompt, never dropped
+    with cache.append(steps, cells, grid): ...    whole steps of the stream; compacts first when they do not fit
+    anything else                                 the room: questions and answers, until `rollback()`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from infinipot_v.budget import Budget
+from infinipot_v.cache.cost import MemoryCost
+from infinipot_v.cache.layers import CappedLayer, LayerPlan, capped, copy_state, plan_layers, restore_state, state_bytes
+from infinipot_v.cache.slots import Region, Scratch, SlotStore, StoreState
+from infinipot_v.interrupts import deferred_interrupts
+from infinipot_v.policies import make_policy
+from infinipot_v.policies.base import ContentKeys, KVView, Policy
+from infinipot_v.types import Grid, UserError
+
+
+class NonFiniteError(UserError):
+    """NaN or infinity in a step's keys or values; the step was rolled back."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a cache has done. `fresh_steps` counts whole steps since the last compaction."""
+
+    steps: int = 0
+    seen_tokens: int = 0
+    fresh_steps: int = 0
+    compressions: int = 0
+    newest_step: int = -1
+
+
+@dataclass(frozen=True)
+class CacheState:
+    """An in-memory copy of a cache at rest: every layer's state, the counters and the grid."""
+
+    stores: tuple[StoreState, ...]
+    others: tuple[dict[str, Any], ...]
+    counters: Counters
+    grid: Grid | None
+
+
+class CappedCache(Cache):
+    """Keys and values of one stream inside a hard cap.
+
+    Use `from_model`. Every capped layer holds `prefix + budget.tokens + budget.room` slots, allocated once.
+    Under `model.generate()` the cache reads the memory and writes the room; it never compacts there.
+    """
+
+    def __init__(self, plan: LayerPlan, budget: Budget, policy: Policy, prefix: int) -> None:
+        self.cost = MemoryCost.of(list(plan.shapes.values()), plan.other_state_bytes)
+        self.budget = self.cost.solve(prefix, budget)
+        self.policy = policy
+        self.prefix_limit = prefix
+        self.counters = Counters()
+        self.grid: Grid | None = None
+        self.content_keys: ContentKeys | None = None
+        self._scratch = Scratch()
+        assert self.budget.tokens is not None
+        for index, shape in plan.shapes.items():
+            store = SlotStore(shape, prefix, self.budget.tokens, self.budget.room, self._scratch)
+            plan.layers[index] = CappedLayer(store)
+        super().__init__(layers=plan.layers)
+        self._capped = capped(self.layers)
+        self._others = [layer for layer in self.layers if not isinstance(layer, CappedLayer)]
+        self._resting = tuple(copy_state(layer) for layer in self._others)
+
+    @classmethod
+    def from_model(
+        cls, model: PreTrainedModel, budget: Budget, policy: str | Policy = "infinipot-v", *, prefix: int = 64
+    ) -> CappedCache:
+        """Allocate a cache for a Hugging Face model, on the devices and in the dtype of its layers.
+
+        `prefix` is the number of slots reserved for the tokens that are never dropped. Raises `UserError` when the
+        model has layers that cannot be capped, the policy is unknown, or the budget holds not one token.
+        """
+        return cls(plan_layers(model), budget, make_policy(policy), prefix)
+
+    # What it holds -------------------------------------------------------------------------------------------------
+
+    @property
+    def held_tokens(self) -> int:
+        """Stream slots filled, a layer and head; at most |M|."""
+        return self._capped[0].store.held
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Slots of the prefix filled."""
+        return self._capped[0].store.used[Region.PREFIX]
+
+    @property
+    def room_left(self) -> int:
+        """Free slots of the room."""
+        store = self._capped[0].store
+        return store.limits[Region.ROOM] - store.used[Region.ROOM]
+
+    @property
+    def free_tokens(self) -> int:
+        """Stream slots that can be filled before the next compaction; the full cache always has more."""
+        return self._limit - self.held_tokens if self.policy.bounded else 2**62
+
+    @property
+    def _limit(self) -> int:
+        return self._capped[0].store.limits[Region.STREAM]
+
+    @property
+    def cap_bytes(self) -> int:
+        """The promise: no state of this cache makes `nbytes` larger (see `MemoryCost`). The full cache has no cap."""
+        return self.cost.cap(self.prefix_limit, replace(self.budget, tokens=self._limit))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything this cache keeps: slots, metadata, scratch, and other layers' state and its copy."""
+        live = sum(state_bytes(vars(layer)) for layer in self._others)
+        stores = sum(layer.store.nbytes for layer in self._capped)
+        return stores + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._resting)
+
+    @property
+    def notes(self) -> tuple[dict[str, float | int] | None, ...]:
+        """What the policy noted of each capped layer at its first compaction."""
+        return tuple(dict(layer.store.note) if layer.store.note else None for layer in self._capped)
+
+    # Writing -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def prefix(self) -> Iterator[None]:
+        """Write the tokens that are never dropped, once, before the first step."""
+        if self.held_tokens or self.prefix_tokens:
+            raise UserError("the prefix is written once, before the first step of the stream")
+        with self._writing(Region.PREFIX):
+            yield
+            self._check_finite(0, self.prefix_tokens)
+
+    @contextmanager
+    def append(
+        self, steps: Tensor, cells: Tensor, grid: Grid, on_commit: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Write whole steps: int `steps` and `cells` `[tokens]` on the CPU say what each token truly is (cell -1: text).
+
+        Compacts first when they do not fit. All or nothing: when the body raises, writes another number of tokens, or
+        leaves NaN or infinity behind, every layer is as before. `on_commit` runs in the same breath as the counters.
+        Raises `UserError` when one call brings more tokens than |M|, and `NonFiniteError`.
+        """
+        tokens = steps.numel()
+        self._check_announced(steps, grid)
+        self.make_room(tokens)
+        with self._writing(Region.STREAM, lambda: self._commit(steps, grid, on_commit)):
+            start = self.held_tokens
+            yield
+            self._check_written(start, tokens)
+            self._label(start, steps, cells, grid)
+
+    @contextmanager
+    def _writing(self, region: Region, commit: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Open `region` for the body; undo it in every layer unless the commit was reached."""
+        self.rollback()
+        before, done = self._capped[0].store.used[region], False
+        try:
+            self._open(region)
+            yield
+            with deferred_interrupts():
+                self._rest()
+                commit()
+                done = True
+        finally:
+            with deferred_interrupts():
+                self._open(Region.ROOM)
+                if not done:
+                    self._undo(region, before)
+
+    def _open(self, region: Region) -> None:
+        for layer in self._capped:
+            layer.region = region
+
+    def _undo(self, region: Region, tokens: int) -> None:
+        for layer in self._capped:
+            layer.store.truncate(region, tokens)
+        self._restore_others(self._resting)
+
+    def _rest(self) -> None:
+        self._resting = tuple(copy_state(layer) for layer in self._others)
+        # A sliding layer keeps a view of a longer tensor alive; its copy is as small as its window.
+        self._restore_others(self._resting)
+
+    def _restore_others(self, states: tuple[dict[str, Any], ...]) -> None:
+        for layer, state in zip(self._others, states, strict=True):
+            restore_state(layer, state)
+
+    def _check_announced(self, steps: Tensor, grid: Grid) -> None:
+        if self.grid is not None and grid != self.grid:
+            raise UserError(f"the grid is fixed for the stream's life: it is {self.grid}, not {grid}")
+        if steps.numel() == 0 or bool((steps.diff() < 0).any()) or int(steps[0]) <= self.counters.newest_step:
+            raise UserError(f"steps must be new and ascend; the newest step held is {self.counters.newest_step}")
+        if self.policy.bounded and steps.numel() > self._limit:
+            raise UserError(
+                f"{steps.numel()} tokens come at once, and the budget holds {self._limit}: give it at least one step's tokens"
+            )
+
+    def _check_written(self, start: int, tokens: int) -> None:
+        for index, layer in enumerate(self._capped):
+            if layer.store.held != start + tokens:
+                written = layer.store.held - start
+                raise UserError(f"{tokens} tokens were announced, but capped layer {index} received {written}")
+        self._check_finite(start, start + tokens)
+
+    def _check_finite(self, start: int, stop: int) -> None:
+        """One host sync a block: a sum is finite only if all its terms are."""
+        first = self._capped[0].store
+        base = first.used[Region.PREFIX] if first.held else 0
+        sums = [
+            layer.keys[:, :, base + start : base + stop].sum(dtype=torch.float32)
+            + layer.values[:, :, base + start : base + stop].sum(dtype=torch.float32)
+            for layer in self._capped
+        ]
+        finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite()
+        if not bool(finite.all()):
+            layer = int(finite.logical_not().nonzero()[0])
+            raise NonFiniteError(
+                f"NaN or infinity in capped layer {layer} after step {self.counters.newest_step}; "
+                "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
+            )
+
+    def _label(self, start: int, steps: Tensor, cells: Tensor, grid: Grid) -> None:
+        for index, layer in enumerate(self._capped):
+            layer.store.label(start, steps, cells)
+            scores = self.policy.on_step(self._view(index, grid, start))
+            if scores is not None:
+                layer.store.stream(start)[4].copy_(scores)
+
+    def _commit(self, steps: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
+        whole, c = int(steps.unique().numel()), self.counters
+        self.grid = grid
+        self.counters = replace(
+            c, steps=c.steps + whole, seen_tokens=c.seen_tokens + steps.numel(), fresh_steps=c.fresh_steps + whole,
+            newest_step=int(steps[-1]),
+        )  # fmt: skip
+        on_commit()
+
+    # Compaction ----------------------------------------------------------------------------------------------------
+
+    def make_room(self, incoming: int) -> None:
+        """Compact to `budget.target(incoming)` when `incoming` tokens do not fit; the full cache grows instead."""
+        if self.held_tokens + incoming <= self._limit:
+            return
+        if not self.policy.bounded:
+            for layer in self._capped:
+                layer.store.grow(max(2 * self._limit, self.held_tokens + incoming))
+            return
+        self.compact(min(self.budget.target(incoming), self.held_tokens))
+
+    def compact(self, keep: int) -> None:
+        """Keep `keep` stream slots a layer and head, the ones that the policy names, in place.
+
+        Selection ends for all layers before any slot moves, and the moves neither allocate nor can be interrupted.
+        """
+        self.rollback()
+        self._calibrate()
+        kept = [self.policy.select(self._view(i), keep).to(torch.int32) for i in range(len(self._capped))]
+        with deferred_interrupts():
+            for layer, slots in zip(self._capped, kept, strict=True):
+                layer.store.compact(slots)
+            self.counters = replace(self.counters, compressions=self.counters.compressions + 1, fresh_steps=0)
+
+    def _calibrate(self) -> None:
+        """Before the first compaction, let the policy note what it needs of each layer and score what is held anew."""
+        if self.counters.compressions or any(layer.store.note is not None for layer in self._capped):
+            return
+        notes = [self.policy.calibrate(self._view(i)) for i in range(len(self._capped))]
+        try:
+            for index, (layer, note) in enumerate(zip(self._capped, notes, strict=True)):
+                layer.store.note = note
+                self._store_scores(index, self.policy.rescore(self._view(index)))
+        except BaseException:
+            for index, layer in enumerate(self._capped):
+                layer.store.note = None
+                self._store_scores(index, self.policy.on_step(self._view(index)))
+            raise
+
+    def _store_scores(self, index: int, scores: Tensor | None) -> None:
+        if scores is not None:
+            self._capped[index].store.stream()[4].copy_(scores)
+
+    def _view(self, index: int, grid: Grid | None = None, start: int = 0) -> KVView:
+        store = self._capped[index].store
+        keys, values, steps, cells, scores = store.stream(start)
+        known = grid or self.grid
+        assert known is not None, "a view needs a grid, which comes with the first step"
+        return KVView(
+            keys, values, steps, cells, known, index, len(self._capped), scores=scores,
+            fresh_steps=self.counters.fresh_steps, note=store.note, content=self.content_keys,
+        )  # fmt: skip
+
+    # Going back ----------------------------------------------------------------------------------------------------
+
+    def rollback(self) -> None:
+        """Drop the room: every layer is as it was after the last step."""
+        if self._capped[0].store.used[Region.ROOM] or self._others:
+            self._undo(Region.ROOM, 0)
+
+    def snapshot(self) -> CacheState:
+        """Copy the memory (the room is dropped first)."""
+        self.rollback()
+        stores = tuple(layer.store.state() for layer in self._capped)
+        return CacheState(stores, tuple(copy_state(layer) for layer in self._others), self.counters, self.grid)
+
+    def restore(self, state: CacheState) -> None:
+        """Put a snapshot of this cache back, in place."""
+        with deferred_interrupts():
+            for layer, store in zip(self._capped, state.stores, strict=True):
+                layer.store.restore(store)
+            self._restore_others(state.others)
+            self._resting = tuple(copy_state(layer) for layer in self._others)
+            self.counters, self.grid = state.counters, state.grid
+
+    def reset(self) -> None:
+        """Forget everything; the buffers stay."""
+        super().reset()
+        self._resting = tuple(copy_state(layer) for layer in self._others)
+        self.counters, self.grid = Counters(), None
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless all layers agree and every head's slots are in order, unique and on the grid."""
+        for layer in self._capped:
+            assert layer.store.used == self._capped[0].store.used, "layers hold different numbers of slots"
+            _, _, steps, cells, scores = layer.store.stream()
+            assert not bool(scores.isnan().any()), "a score is NaN"
+            assert bool((steps.diff() >= 0).all()), "steps must ascend in every head"
+            if self.grid is not None:
+                assert bool((cells < self.grid.tokens).all()), "a cell lies outside the grid"
+                vision = torch.where(cells >= 0, steps.long() * self.grid.tokens + cells, -1 - torch.arange(steps.shape[1]))
+                assert all(row.unique().numel() == row.numel() for row in vision), "a token is held twice"
+        if self.policy.bounded:
+            assert self.held_tokens <= self._limit, "more slots than the budget"
+            assert self.nbytes <= self.cap_bytes, "more bytes than the cap"

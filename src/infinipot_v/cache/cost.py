@@ -1,0 +1,58 @@
+"""What a memory costs in bytes: the published formula of the cap, computable from shapes and budget alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infinipot_v.budget import Budget
+from infinipot_v.cache.slots import METADATA_BYTES, MOVE_CHUNK, Shape
+
+
+@dataclass(frozen=True)
+class MemoryCost:
+    """The cap of a memory, term by term (docs/memory.md):
+
+    cap = token_bytes (prefix + |M| + room) + metadata_bytes |M| + scratch_bytes + other_bytes
+
+    `token_bytes` sums heads x (key_dim + value_dim) x itemsize over the capped layers; `metadata_bytes` sums
+    10 bytes x heads over them; `scratch_bytes` is one moving window of 512 slots for each distinct layer shape;
+    `other_bytes` is the state of the layers that are not capped (sliding, recurrent, convolution), held twice,
+    because a step is rolled back from a copy of it.
+    """
+
+    token_bytes: int
+    metadata_bytes: int
+    scratch_bytes: int
+    other_bytes: int
+
+    @classmethod
+    def of(cls, shapes: Sequence[Shape], other_state_bytes: int = 0) -> MemoryCost:
+        """Price capped layers of these shapes beside other layers whose state takes `other_state_bytes` once."""
+        return cls(
+            token_bytes=sum(shape.token_bytes for shape in shapes),
+            metadata_bytes=sum(METADATA_BYTES * shape.heads for shape in shapes),
+            scratch_bytes=_scratch_bytes(shapes),
+            other_bytes=2 * other_state_bytes,
+        )
+
+    def fixed(self, prefix: int, room: int) -> int:
+        """Bytes that do not depend on |M|."""
+        return self.token_bytes * (prefix + room) + self.scratch_bytes + self.other_bytes
+
+    def cap(self, prefix: int, budget: Budget) -> int:
+        """`cap_bytes` of a budget in tokens."""
+        assert budget.tokens is not None, "resolve() comes first"
+        return self.fixed(prefix, budget.room) + (self.token_bytes + self.metadata_bytes) * budget.tokens
+
+    def solve(self, prefix: int, budget: Budget) -> Budget:
+        """Return `budget` in tokens: a budget in bytes is the cap, solved for |M|. Raises `UserError` if too small."""
+        return budget.resolve(self.fixed(prefix, budget.room), self.token_bytes + self.metadata_bytes)
+
+
+def _scratch_bytes(shapes: Sequence[Shape]) -> int:
+    """One window a distinct buffer shape: keys and values share it when they are alike; metadata and index follow."""
+    windows = {(s.heads, dim, s.dtype, s.device): s.heads * dim * s.dtype.itemsize
+               for s in shapes for dim in (s.key_dim, s.value_dim)}  # fmt: skip
+    index_and_metadata = {(s.heads, s.device): s.heads * (8 + METADATA_BYTES) for s in shapes}
+    return MOVE_CHUNK * (sum(windows.values()) + sum(index_and_metadata.values()))

@@ -1,0 +1,209 @@
+"""The slots of one layer: preallocated keys and values, and what is known of every stream slot.
+
+Slots lie in one buffer, in three regions that follow each other without gaps:
+
+    prefix (never dropped) | stream (at most |M|, compacted in place) | room (history, question, answer)
+
+Of every stream slot and head the store knows the token's true step (int32), its spatial cell (int16) and the
+policy's score (float32): 10 bytes. Knows no policy, no position and nothing of transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from infinipot_v.policies.base import Note
+
+METADATA_BYTES = 10
+"""Bytes of metadata a stream slot and head: int32 step, int16 cell, float32 score."""
+
+MOVE_CHUNK = 512
+"""Slots moved at once by a compaction; the scratch has this many."""
+
+
+class Region(Enum):
+    """Where the next tokens are written."""
+
+    PREFIX = "prefix"
+    STREAM = "stream"
+    ROOM = "room"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one layer stores a token: `heads` KV heads of `key_dim` and `value_dim` numbers of `dtype`, on `device`."""
+
+    heads: int
+    key_dim: int
+    value_dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one token's keys and values."""
+        return self.heads * (self.key_dim + self.value_dim) * self.dtype.itemsize
+
+
+class Scratch:
+    """Buffers of `MOVE_CHUNK` slots that a compaction gathers through, shared by all layers of the same shape."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[object, ...], Tensor] = {}
+
+    def get(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return the scratch `[heads, MOVE_CHUNK, ...]` for buffers `[heads, slots, ...]` of `shape`; made on first use."""
+        size = (shape[0], MOVE_CHUNK, *shape[2:])
+        key = (size, dtype, device)
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty(size, dtype=dtype, device=device)
+        return self._buffers[key]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """A copy of what a store holds in prefix and stream; the room is never part of it."""
+
+    prefix: int
+    held: int
+    keys: Tensor
+    values: Tensor
+    steps: Tensor
+    cells: Tensor
+    scores: Tensor
+    note: Note | None
+
+
+class SlotStore:
+    """Keys and values `[1, heads, prefix + tokens + room, dim]`; steps, cells, scores `[heads, tokens]`.
+
+    `limits` are the slots of each region; `used` how many of them are filled. Nothing is allocated after
+    construction, except by `grow`, which only the full-cache policy asks for.
+    """
+
+    def __init__(self, shape: Shape, prefix: int, tokens: int, room: int, scratch: Scratch) -> None:
+        self.shape = shape
+        self.limits = {Region.PREFIX: prefix, Region.STREAM: tokens, Region.ROOM: room}
+        self.used = dict.fromkeys(Region, 0)
+        self.note: Note | None = None
+        self._scratch = scratch
+        self._allocate(sum(self.limits.values()), tokens)
+        self._reserve_scratch()
+
+    def _allocate(self, slots: int, tokens: int) -> None:
+        shape, device = self.shape, self.shape.device
+        self.keys = torch.zeros(1, shape.heads, slots, shape.key_dim, dtype=shape.dtype, device=device)
+        self.values = torch.zeros(1, shape.heads, slots, shape.value_dim, dtype=shape.dtype, device=device)
+        self.steps = torch.zeros(shape.heads, tokens, dtype=torch.int32, device=device)
+        self.cells = torch.zeros(shape.heads, tokens, dtype=torch.int16, device=device)
+        self.scores = torch.zeros(shape.heads, tokens, dtype=torch.float32, device=device)
+
+    @property
+    def length(self) -> int:
+        """Filled slots, all regions together."""
+        return sum(self.used.values())
+
+    @property
+    def held(self) -> int:
+        """Filled stream slots."""
+        return self.used[Region.STREAM]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers of this layer, the shared scratch excluded."""
+        return sum(b.nbytes for b in (self.keys, self.values, self.steps, self.cells, self.scores))
+
+    def fits(self, region: Region, tokens: int) -> bool:
+        """Whether `tokens` more go into `region`."""
+        return self.used[region] + tokens <= self.limits[region]
+
+    def write(self, region: Region, keys: Tensor, values: Tensor) -> None:
+        """Write `[1, heads, n, dim]` behind the last filled slot. `fits` comes first; regions fill in order."""
+        n, start = keys.shape[2], self.length
+        assert self.fits(region, n), f"{n} tokens do not fit the {region.value}"
+        self.keys[:, :, start : start + n] = keys
+        self.values[:, :, start : start + n] = values
+        self.used[region] += n
+
+    def filled(self) -> tuple[Tensor, Tensor]:
+        """Keys and values of all filled slots, `[1, heads, length, dim]`, as views."""
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def stream(self, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Views of stream slots `start` to `stop`: keys, values `[heads, n, dim]`; steps, cells, scores `[heads, n]`."""
+        stop = self.held if stop is None else stop
+        keys, values, steps, cells, scores = self._stream_buffers()
+        return keys[:, start:stop], values[:, start:stop], steps[:, start:stop], cells[:, start:stop], scores[:, start:stop]
+
+    def _stream_buffers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        first = self.used[Region.PREFIX]
+        return self.keys[0, :, first:], self.values[0, :, first:], self.steps, self.cells, self.scores
+
+    def label(self, start: int, steps: Tensor, cells: Tensor) -> None:
+        """Record the true step and cell of the stream slots from `start` on; `[n]`, the same for every head."""
+        stop = start + steps.numel()
+        self.steps[:, start:stop] = steps.to(self.steps)
+        self.cells[:, start:stop] = cells.to(self.cells)
+
+    def compact(self, kept: Tensor) -> None:
+        """Keep the stream slots `kept` `[heads, n]` (ascending in each head), in place and without an allocation.
+
+        Slot j receives slot `kept[j] >= j`, so a gather that goes forward never reads what it has overwritten.
+        """
+        assert self.used[Region.ROOM] == 0, "roll back before compacting"
+        for buffer in self._stream_buffers():
+            self._gather_forward(buffer, kept)
+        self.used[Region.STREAM] = kept.shape[1]
+
+    def _gather_forward(self, buffer: Tensor, kept: Tensor) -> None:
+        moved, chosen = self._scratch.get(buffer.shape, buffer.dtype, buffer.device), self._index_scratch()
+        for start in range(0, kept.shape[1], MOVE_CHUNK):
+            n = min(MOVE_CHUNK, kept.shape[1] - start)
+            index = chosen[:, :n].copy_(kept[:, start : start + n])
+            index = index.view(*index.shape, *[1] * (buffer.dim() - 2)).expand(-1, -1, *buffer.shape[2:])
+            buffer[:, start : start + n] = torch.gather(buffer, 1, index, out=moved[:, :n])
+
+    def _index_scratch(self) -> Tensor:
+        return self._scratch.get(self.steps.shape, torch.int64, self.shape.device)
+
+    def _reserve_scratch(self) -> None:
+        self._index_scratch()
+        for buffer in self._stream_buffers():
+            self._scratch.get(buffer.shape, buffer.dtype, buffer.device)
+
+    def truncate(self, region: Region, tokens: int) -> None:
+        """Forget all but the first `tokens` of `region`; the regions behind it must be empty."""
+        self.used[region] = tokens
+
+    def grow(self, tokens: int) -> None:
+        """Reallocate with `tokens` stream slots: for the unbounded full cache alone, which has no cap."""
+        state = self.state()
+        self.limits[Region.STREAM] = tokens
+        self._allocate(sum(self.limits.values()), tokens)
+        self.restore(state)
+
+    def state(self) -> StoreState:
+        """Copy prefix and stream."""
+        kept = self.used[Region.PREFIX] + self.held
+        keys, values = self.keys[:, :, :kept].clone(), self.values[:, :, :kept].clone()
+        _, _, steps, cells, scores = (b.clone() for b in self.stream())
+        return StoreState(self.used[Region.PREFIX], self.held, keys, values, steps, cells, scores, self.note)
+
+    def restore(self, state: StoreState) -> None:
+        """Put a copied state back, in place; the room is empty afterwards."""
+        kept = state.prefix + state.held
+        self.keys[:, :, :kept], self.values[:, :, :kept] = state.keys, state.values
+        self.steps[:, : state.held], self.cells[:, : state.held] = state.steps, state.cells
+        self.scores[:, : state.held] = state.scores
+        self.used = {Region.PREFIX: state.prefix, Region.STREAM: state.held, Region.ROOM: 0}
+        self.note = state.note

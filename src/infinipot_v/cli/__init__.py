@@ -1,0 +1,69 @@
+"""The command line: one file a sub-command, heavy imports inside the commands.
+
+Manners shared by all: results on standard output, progress and messages on standard error; a mistake of the user's is
+one line that says the remedy, and exit code 2; Ctrl-C is 130.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from infinipot_v.cli.ask import ask
+from infinipot_v.types import UserError
+
+app = typer.Typer(
+    name="infinipot-v",
+    help="A memory for video that never grows: watch a stream inside a byte budget, ask about any moment at any time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(ask)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from infinipot_v import __version__
+
+        typer.echo(f"infinipot-v {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _complain(str(error))
+    except TyperException as error:
+        return _complain(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away; nothing that we print now would arrive, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _complain(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

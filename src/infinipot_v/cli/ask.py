@@ -1,0 +1,113 @@
+"""`infinipot-v ask VIDEO "question" ["follow-up" ...]`: watch a video in fixed memory, then answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infinipot_v.types import UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.session import Session
+    from infinipot_v.sources.file import VideoFile
+    from infinipot_v.types import Answer
+
+
+def ask(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    questions: Annotated[list[str], typer.Argument(help="A question, and follow-ups in the same dialogue.")],
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder or hub id.")] = None,
+    fps: Annotated[float, typer.Option(help="Frames sampled a second of video.")] = 1.0,
+    start: Annotated[float | None, typer.Option(help="Second of the video to start at.")] = None,
+    end: Annotated[float | None, typer.Option(help="Second of the video to end at.")] = None,
+    budget: Annotated[str, typer.Option(help="The cap: tokens (6144) or bytes (512MiB).")] = "6144",
+    keep: Annotated[float, typer.Option(help="Share of the tokens that a compaction leaves.")] = 0.75,
+    room: Annotated[int, typer.Option(help="Slots for dialogue, question and answer.")] = 512,
+    policy: Annotated[str, typer.Option(help="What stays: infinipot-v, uniform, sliding-window, random, full, ...")] = "infinipot-v",
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="A policy option, NAME=VALUE; repeatable.")] = None,
+    tokens_per_step: Annotated[int, typer.Option(help="Vision tokens a step at most; fixes the resolution.")] = 128,
+    max_pixels: Annotated[int | None, typer.Option(help="Pixels a frame at most, where that is less.")] = None,
+    positions: Annotated[str, typer.Option(help="original, or hf for transformers' own.")] = "original",
+    block: Annotated[int, typer.Option(help="Steps encoded and prefilled together.")] = 4,
+    system: Annotated[str | None, typer.Option(help="System prompt instead of the template's.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Length of an answer at most.")] = 128,
+    temperature: Annotated[float | None, typer.Option(help="Above 0 samples; 0 is greedy.")] = None,
+    top_p: Annotated[float, typer.Option(help="Sample from this much of the probability.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Sample from so many tokens; 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="A string that ends the answer; repeatable.")] = None,
+    checkpoint_decoding: Annotated[bool, typer.Option(help="Decode as the checkpoint's generation_config says.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device_map: Annotated[str | None, typer.Option(help="As in transformers, e.g. auto.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    attn_implementation: Annotated[str, typer.Option(help="sdpa, eager, flash_attention_2.")] = "sdpa",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Watch VIDEO in fixed memory and answer the QUESTIONS, one dialogue."""
+    if any(not question.strip() for question in questions):
+        raise UserError('a question is empty: write it in quotes, as in "What is on the table?"')
+    if model is None:
+        from infinipot_v.cli.suggest import no_model
+
+        raise no_model()
+    # Everything that can be wrong without the model is found before the model is loaded.
+    from infinipot_v.budget import Budget
+    from infinipot_v.cli.options import policy_from
+    from infinipot_v.cli.progress import watching
+    from infinipot_v.sources import open_source
+
+    limits = Budget.parse(budget, keep=keep, room=room)
+    chosen = policy_from(policy, option or [])
+    with open_source(video, fps=fps, start=start, end=end) as source:
+        from infinipot_v.cli.quiet import quiet_libraries
+        from infinipot_v.generate import Decoding
+        from infinipot_v.models.load import load_model
+        from infinipot_v.session import Session
+
+        quiet_libraries()
+        loaded = load_model(
+            model, device=device, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map
+        )
+        decoding = Decoding(max_new_tokens, temperature or 0.0, top_p, top_k, stop=tuple(stop or ()), seed=seed)
+        if checkpoint_decoding:
+            decoding = Decoding.of_checkpoint(loaded, max_new_tokens)
+        session = Session(
+            loaded, limits, chosen, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
+            positions=positions, block=block, decoding=decoding,
+        )  # fmt: skip
+        with watching(source, session) as frames:
+            session.watch(frames)
+        answers = [_answer(session, question, as_json) for question in questions]
+    if as_json:
+        typer.echo(json.dumps(_result(session, source, answers, model, policy)))
+
+
+def _answer(session: Session, question: str, quietly: bool) -> Answer:
+    """Ask, printing the answer piece by piece unless it goes into the JSON."""
+    if quietly:
+        return session.ask(question)
+    typer.secho(f"> {question}", bold=True)
+    pieces = session.stream(question)
+    while True:
+        try:
+            typer.echo(next(pieces), nl=False)
+        except StopIteration as end:
+            typer.echo()
+            answer: Answer = end.value
+            return answer
+
+
+def _result(session: Session, source: VideoFile, answers: list[Answer], model: str, policy: str) -> dict[str, Any]:
+    report = asdict(session.report())
+    video = {name: report.pop(name) for name in ("frames", "steps", "seconds", "waiting_frames", "letterboxed_frames")}
+    return {
+        "video": {**video, "damaged": source.damaged},
+        "memory": report,
+        "answers": [asdict(answer) for answer in answers],
+        "model": model,
+        "policy": policy,
+    }

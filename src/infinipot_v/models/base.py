@@ -1,0 +1,120 @@
+"""What a model family must answer for. All Hugging Face irregularity ends in the family's file beside this one.
+
+An adapter turns frames into blocks, text into token ids, and runs the language model over a cache that somebody else
+owns. It knows no policy, no cache and no source, and keeps no state of a stream.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from infinipot_v.models.preprocess import PixelRecipe, fit_grid, letterbox, resize
+from infinipot_v.models.prompt import Prompt
+from infinipot_v.types import Block, Frame, Grid
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The one resolution of a session: frames of the `source` size (height, width) are shown at `pixels` = `grid`."""
+
+    source: tuple[int, int]
+    pixels: tuple[int, int]
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """A loaded checkpoint: `hf` is the stock Hugging Face model, `prompt` its chat template, `recipe` its pixels.
+
+    Public attributes beside them: `name` as the user gave it, and what `frames_per_step` frames become one step.
+    """
+
+    hf: Any
+    prompt: Prompt
+    recipe: PixelRecipe
+    name: str
+
+    family: ClassVar[str]
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames that merge into one step of tokens."""
+        return 1
+
+    @property
+    def position_limit(self) -> int | None:
+        """Positions the language model was trained for, as its configuration says."""
+        limit = getattr(self.text_config, "max_position_embeddings", None)
+        return int(limit) if limit else None
+
+    @property
+    def text_config(self) -> Any:
+        """Configuration of the language model."""
+        return self.hf.config.get_text_config(decoder=True)
+
+    @property
+    def device(self) -> torch.device:
+        """Where token embeddings live, and so where inputs go."""
+        device: torch.device = self.hf.get_input_embeddings().weight.device
+        return device
+
+    def canvas(self, height: int, width: int, tokens_per_step: int, max_pixels: int | None) -> Canvas:
+        """Choose the resolution for frames of `height` x `width`; raises `UserError` for impossible shapes."""
+        pixels = fit_grid(height, width, self.recipe, tokens_per_step, max_pixels)
+        return Canvas((height, width), pixels, self.grid_of(pixels))
+
+    def pictures(self, frames: Sequence[Frame], canvas: Canvas) -> Tensor:
+        """Show frames on the canvas: uint8 `[frames, 3, height, width]`; other sizes are letterboxed."""
+        shown = [
+            (resize if frame.pixels.shape[:2] == canvas.source else letterbox)(frame.pixels[None], canvas.pixels)
+            for frame in frames
+        ]
+        return torch.cat(shown)
+
+    @abstractmethod
+    def grid_of(self, pixels: tuple[int, int]) -> Grid:
+        """Tokens of a frame of `pixels` (height, width)."""
+
+    @abstractmethod
+    def clock(self, prefix: int, grid: Grid, text: str) -> Any:
+        """A fresh clock behind `prefix` tokens; `text` is `max` or `hf` (see positions.py)."""
+
+    @abstractmethod
+    def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
+        """Encode whole steps (a multiple of `frames_per_step` frames), numbered from `first_step`."""
+
+    @torch.no_grad()
+    def prefill(self, block: Block, positions: Tensor, cache: Any) -> None:
+        """Run the language model over a block; its keys and values go where the cache has opened."""
+        self.hf.get_decoder()(
+            inputs_embeds=block.embeddings[None], position_ids=positions.to(self.device), past_key_values=cache,
+            use_cache=True, **block.extras,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def prefill_text(self, ids: Sequence[int], positions: Tensor, cache: Any) -> None:
+        """Run the language model over token ids whose logits nobody reads."""
+        self.hf.get_decoder()(
+            inputs_embeds=self.embed(ids), position_ids=positions.to(self.device), past_key_values=cache, use_cache=True
+        )
+
+    @torch.no_grad()
+    def next_logits(self, ids: Sequence[int], positions: Tensor, cache: Any) -> Tensor:
+        """Run token ids and return the logits behind the last one, float32 `[vocabulary]`."""
+        output = self.hf(
+            inputs_embeds=self.embed(ids), position_ids=positions.to(self.device), past_key_values=cache,
+            use_cache=True, logits_to_keep=1,
+        )  # fmt: skip
+        logits: Tensor = output.logits[0, -1].float()
+        return logits
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Token embeddings `[1, tokens, hidden]`."""
+        embeddings: Tensor = self.hf.get_input_embeddings()(torch.tensor([list(ids)], device=self.device))
+        return embeddings

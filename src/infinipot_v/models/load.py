@@ -1,0 +1,148 @@
+"""Loading a checkpoint as users do: a hub id, a local folder, or `"pocket"`, the embedded model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from infinipot_v.models import adapter_for
+from infinipot_v.models.base import Model
+from infinipot_v.models.preprocess import PixelRecipe
+from infinipot_v.models.prompt import Prompt
+from infinipot_v.types import UserError
+
+POCKET = Path(__file__).parent.parent / "pocket" / "checkpoint"
+
+
+def load_model(
+    name: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attn_implementation: str = "sdpa",
+    device_map: Any = None,
+    revision: str | None = None,
+    **options: Any,
+) -> Model:
+    """Load a checkpoint and return it behind its family's adapter.
+
+    `device`: `auto` (CUDA if there is one), `cpu`, `cuda:0`, ... ; `device_map` as in transformers overrules it.
+    `dtype`: `auto` (the checkpoint's own; float16 becomes float32 on a CPU), `float32`, `bfloat16`, `float16`.
+    `attn_implementation`: `sdpa`, `eager`, `flash_attention_2`. `options` go to `from_pretrained` (quantisation, say).
+    Weights are read from safetensors only. Raises `UserError` when there is no such checkpoint, it is text-only, its
+    architecture is not supported (the nearest that is gets named), or a needed file is missing or damaged.
+    """
+    folder = str(POCKET if str(name) == "pocket" else name)
+    where = {} if revision is None else {"revision": revision}
+    config = _config(folder, where)
+    adapter = adapter_for(str(config.get("model_type")))
+    device = _device(device)
+    placed = {"device_map": device_map} if device_map is not None else {}
+    hf = _weights(
+        folder, dtype=_dtype(dtype, config, device), attn_implementation=attn_implementation, **placed, **where, **options
+    )
+    hf = hf.eval() if placed else hf.eval().to(device)
+    tokenizer = _tokenizer(folder, where)
+    placeholder = tokenizer.convert_ids_to_tokens(_video_token(hf.config))
+    recipe = PixelRecipe.from_configs(
+        _json(folder, "preprocessor_config.json", where), _json(folder, "video_preprocessor_config.json", where)
+    )
+    return adapter(hf, Prompt(tokenizer, _template(folder, tokenizer, where), placeholder), recipe, str(name))
+
+
+def _config(folder: str, where: dict[str, str]) -> dict[str, Any]:
+    if (Path(folder).exists() or folder.startswith((".", "/", "~"))) and not Path(folder, "config.json").is_file():
+        what = "has no config.json" if Path(folder).is_dir() else "does not exist" if not Path(folder).exists() else "is a file"
+        raise UserError(f"the model folder {folder} {what}: give a Hugging Face checkpoint folder or a hub id")
+    config = _json(folder, "config.json", where)
+    if config is None:
+        raise UserError(
+            f"no checkpoint {folder!r} here, and the hub cannot be reached or does not know it: "
+            f"download it where there is a network (hf download {folder}) and give its folder"
+        )
+    if not any(key in config for key in ("vision_config", "vision_tower", "vit_config")):
+        raise UserError(f"{folder} is a text-only checkpoint ({config.get('model_type')}): watching needs a vision-language model")
+    return config
+
+
+def _json(folder: str, file: str, where: dict[str, str]) -> dict[str, Any] | None:
+    """Read one of the checkpoint's JSON files from its folder or the hub's cache; None when it has no such file."""
+    from transformers.utils import cached_file
+
+    try:
+        path = cached_file(
+            folder, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False, **where,
+        )  # fmt: skip
+    except OSError:
+        return None
+    if path is None:
+        return None
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} of {folder} is damaged ({error}): download the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file} of {folder} is damaged (not an object): download the checkpoint again")
+    return content
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    text = config.get("text_config") or {}
+    own = str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or "float32")
+    chosen = own if dtype == "auto" else dtype
+    if chosen not in known:
+        raise UserError(f"unknown dtype {chosen!r}: choose auto, float32, bfloat16 or float16")
+    # Half precision has no fast path on CPUs, and overflows where bfloat16 does not.
+    if dtype == "auto" and device == "cpu" and chosen == "float16":
+        chosen = "float32"
+    return known[chosen]
+
+
+def _weights(folder: str, **options: Any) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        return AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, **options)
+    except (OSError, SafetensorError, ImportError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"the weights of {folder} cannot be loaded: {reason}") from error
+
+
+def _tokenizer(folder: str, where: dict[str, str]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, **where)
+    except Exception as error:  # transformers raises whatever its parsers raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"the tokenizer of {folder} cannot be loaded: {reason}") from error
+
+
+def _video_token(config: Any) -> int:
+    for name in ("video_token_id", "video_token_index"):
+        if getattr(config, name, None) is not None:
+            return int(getattr(config, name))
+    raise UserError("the checkpoint's config.json names no video token: it was not made for video")
+
+
+def _template(folder: str, tokenizer: Any, where: dict[str, str]) -> str:
+    """The chat template that knows videos: the tokenizer's, or the processor's own file beside it."""
+    processor = (_json(folder, "chat_template.json", where) or {}).get("chat_template")
+    for template in (tokenizer.chat_template, processor):
+        if isinstance(template, str) and "video" in template:
+            return template
+    raise UserError(f"the checkpoint {folder} has no chat template that knows videos (chat_template.json or .jinja)")

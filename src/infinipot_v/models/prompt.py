@@ -1,0 +1,71 @@
+"""The prompt of a video dialogue, split where the video lies. Uses the checkpoint's own chat template.
+
+    prefix | video tokens | closing of the video, dialogue so far, question, opening of the answer
+
+The template is rendered once with a video in the first turn and cut at the video's placeholder, so the pieces are what
+the model was trained on, whatever the family. Both cuts lie at special tokens: tokenising the pieces is the same as
+tokenising the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infinipot_v.types import UserError
+
+Turn = tuple[str, str]
+"""A question and its answer."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """`tokenizer` and chat `template` of a checkpoint, and the `placeholder` a video has in it."""
+
+    tokenizer: Any
+    template: str
+    placeholder: str
+
+    def prefix(self, system: str | None = None) -> list[int]:
+        """Token ids before the video: system prompt and what opens the video."""
+        return self._ids(self._split(system, [], "?")[0])
+
+    def question(self, system: str | None, turns: Sequence[Turn], question: str) -> list[int]:
+        """Token ids behind the video: what closes it, the dialogue so far, the question, the answer's opening.
+
+        Raises `UserError` for an empty question and for one that contains one of the model's special tokens.
+        """
+        if not question.strip():
+            raise UserError("the question is empty: write one in quotes, as in \"What is on the table?\"")
+        for token in self.tokenizer.all_special_tokens:
+            if token in question:
+                raise UserError(f"the question contains {token!r}, a special token of this model: leave it out")
+        return self._ids(self._split(system, turns, question)[1])
+
+    def _split(self, system: str | None, turns: Sequence[Turn], question: str) -> tuple[str, str]:
+        text = self.tokenizer.apply_chat_template(
+            _messages(system, turns, question), chat_template=self.template, tokenize=False, add_generation_prompt=True
+        )
+        before, found, after = text.partition(self.placeholder)
+        if not found:
+            raise UserError(f"the checkpoint's chat template shows no video ({self.placeholder} is missing in its output)")
+        return before, after
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _messages(system: str | None, turns: Sequence[Turn], question: str) -> list[dict[str, Any]]:
+    """The dialogue as chat messages; the video is the first thing that the user shows."""
+    messages: list[dict[str, Any]] = []
+    if system is not None:
+        messages.append({"role": "system", "content": [{"type": "text", "text": system}]})
+    questions = [asked for asked, _ in turns] + [question]
+    for index, text in enumerate(questions):
+        video = [{"type": "video"}] if index == 0 else []
+        messages.append({"role": "user", "content": [*video, {"type": "text", "text": text}]})
+        if index < len(turns):
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": turns[index][1]}]})
+    return messages

@@ -1,0 +1,58 @@
+"""Qwen2-VL: two frames make a step, three-axis positions, one temporal index a step (arXiv 2409.12191)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.preprocess import normalise, patchify_qwen
+from infinipot_v.positions import MRopeClock
+from infinipot_v.types import Block, Frame, Grid
+
+
+class Qwen2VL(Model):
+    """Adapter of `Qwen2VLForConditionalGeneration`. Frames attend only within their step, so blocks are exact."""
+
+    family: ClassVar[str] = "qwen2_vl"
+
+    @property
+    def frames_per_step(self) -> int:
+        """Two frames merge into one step (`temporal_patch_size`)."""
+        return self.recipe.temporal_patch_size
+
+    @property
+    def time_rate(self) -> float | None:
+        """Temporal indices a second; None where time is counted in steps."""
+        return None
+
+    def grid_of(self, pixels: tuple[int, int]) -> Grid:
+        """`merge_size` x `merge_size` patches become one token."""
+        side = self.recipe.patch_size * self.recipe.merge_size
+        return Grid(pixels[0] // side, pixels[1] // side)
+
+    def clock(self, prefix: int, grid: Grid, text: str) -> MRopeClock:
+        """Three axes; text behind the video at max + 1, or where transformers puts it (`text="hf"`)."""
+        return MRopeClock(prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit)
+
+    @torch.no_grad()
+    def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
+        """Run the vision tower over whole steps; see `Model.encode`."""
+        steps, cells = len(frames) // self.frames_per_step, canvas.grid.tokens
+        return Block(
+            embeddings=self._features(self.pictures(frames, canvas), steps, canvas),
+            steps=torch.arange(first_step, first_step + steps).repeat_interleave(cells),
+            cells=torch.arange(cells).repeat(steps),
+            seconds=tuple(frame.seconds for frame in frames[:: self.frames_per_step]),
+        )
+
+    def _features(self, pictures: Tensor, steps: int, canvas: Canvas) -> Tensor:
+        patches = patchify_qwen(normalise(pictures, self.recipe), self.recipe)
+        grid = [[steps, canvas.pixels[0] // self.recipe.patch_size, canvas.pixels[1] // self.recipe.patch_size]]
+        output = self.hf.get_video_features(
+            patches.to(self.device), torch.tensor(grid, device=self.device), return_dict=True
+        )
+        return torch.cat(tuple(output.pooler_output)).to(self.hf.dtype)

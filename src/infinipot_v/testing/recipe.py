@@ -1,0 +1,19 @@
+"""What a family file returns: everything that goes into its checkpoint folder, weights aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`config` is config.json as the hub has it; `files` maps further file names to their JSON (generation_config.json
+    is one of them); `auto_class` is the class of transformers that builds the model."""
+
+    config: dict[str, Any]
+    auto_class: str
+    tokenizer_class: str
+    chat_template: str
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""The nouns of the project: what a frame, a grid, a block, an answer and a report are.
+
+Frozen dataclasses, nothing else. This file imports nothing of ours and no torch at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+TEXT_CELL = -1
+"""The cell of a token that lies in the stream but on no grid (a timestamp, say)."""
+
+
+class UserError(ValueError):
+    """A mistake of the caller's; the message is one line and says the remedy. The CLI exits with 2 on it."""
+
+
+class RoomFull(UserError):
+    """More tokens than the memory has slots for; raised before anything is written."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a stream: `pixels` uint8 `[height, width, 3]` (RGB), `seconds` since the stream began."""
+
+    pixels: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The spatial grid of one step as the language model sees it, in tokens."""
+
+    height: int
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        """Vision tokens a step."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive encoded steps, ready for the prefill.
+
+    `embeddings` `[tokens, hidden]`; `steps` and `cells` int64 `[tokens]` on the CPU (`TEXT_CELL` for text);
+    `seconds` holds one start time a step; `extras` are further tensors the language model wants beside the embeddings.
+    """
+
+    embeddings: torch.Tensor
+    steps: torch.Tensor
+    cells: torch.Tensor
+    seconds: tuple[float, ...]
+    extras: Mapping[str, object] = field(default_factory=dict)
+
+    def part(self, first: int, count: int) -> Block:
+        """The block's steps `first` to `first + count`, counted from its own first step."""
+        starts = [0, *((self.steps.diff() > 0).nonzero().flatten() + 1).tolist(), self.steps.numel()]
+        tokens = slice(starts[first], starts[first + count])
+        return replace(
+            self, embeddings=self.embeddings[tokens], steps=self.steps[tokens], cells=self.cells[tokens],
+            seconds=self.seconds[first : first + count],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `Session.ask` returns. Times are wall-clock seconds; `tokens` counts generated tokens."""
+
+    question: str
+    text: str
+    tokens: int
+    first_token_seconds: float
+    seconds: float
+    finish: str
+    """`stop` (the model ended or a stop string came), `length` (`max_new_tokens`) or `room` (the room was full)."""
+    dropped_turns: int = 0
+    """Oldest turns of the dialogue that did not fit the room and were left out of the prompt."""
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """The state of a session's memory. Tokens are slots per layer and head; bytes are bytes."""
+
+    policy: str
+    budget_tokens: int
+    held_tokens: int
+    seen_tokens: int
+    prefix_tokens: int
+    room_tokens: int
+    steps: int
+    frames: int
+    waiting_frames: int
+    letterboxed_frames: int
+    seconds: float
+    compressions: int
+    cap_bytes: int
+    nbytes: int
+    peak_bytes: int
+    position: int
+    position_limit: int | None
+    kernels: tuple[int | None, ...]
+    variations: tuple[float | None, ...]

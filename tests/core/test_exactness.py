@@ -1,0 +1,92 @@
+"""Points 1 to 3 of the core: streamed logits against plain Hugging Face, before and after eviction."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from infinipot_v import Budget, Session, load_model, make_policy
+
+from tests.oracle.attention import Visibility, masked
+from tests.plain import looped_positions, noise_frames, plain_inputs, plain_logits, streamed_logits
+
+FAMILIES = ("qwen2_vl", "qwen2_5_vl")
+QUESTION = "What is on the table?"
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request, checkpoint):
+    return load_model(checkpoint(request.param), device="cpu")
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("positions", ["original", "hf"])
+@pytest.mark.parametrize("block", [1, 3, 16])
+@pytest.mark.parametrize(("count", "size", "fps"), [(12, (90, 140), 1.0), (13, (200, 80), 1.5), (5, (64, 64), 0.7), (9, (90, 140), 4.0)])
+def test_streamed_logits_equal_the_plain_forward(model, positions, block, count, size, fps):
+    frames = noise_frames(count, fps, *size)
+    session = Session(model, Budget(tokens=4096), tokens_per_step=8, positions=positions, block=block)
+    streamed = streamed_logits(session, frames, QUESTION)
+    plain = plain_logits(session, frames, QUESTION, own_positions=positions == "hf", fps=fps)
+    assert streamed.shape == plain.shape
+    assert (streamed - plain).abs().max() <= 1e-5
+    assert plain.std() > 0.3, "logits without a spread would pass any comparison"
+
+
+def test_wrong_positions_are_seen(model):
+    frames = noise_frames(12)
+    session = Session(model, Budget(tokens=4096), tokens_per_step=8, positions="hf")
+    streamed = streamed_logits(session, frames, QUESTION)
+    assert (streamed - plain_logits(session, frames, QUESTION, own_positions=False)).abs().max() > 1e-3
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("policy", ["infinipot-v", "uniform", "random", "sliding-window", "infinipot-v-code"])
+@pytest.mark.parametrize("count", [40, 41])
+def test_after_eviction_logits_equal_a_masked_full_cache(model, policy, count):
+    frames = noise_frames(count, seed=3)
+    session = Session(model, Budget(tokens=40), policy, tokens_per_step=8, block=3)
+    visibility = Visibility(session)
+    with visibility.recording():
+        streamed = streamed_logits(session, frames, QUESTION)
+    assert session.report().compressions >= 5
+    tokens = streamed.shape[0]
+    inputs = plain_inputs(session, frames, QUESTION, 1.0)
+    inputs["position_ids"] = looped_positions(session, count, tokens, 1.0)
+    with torch.no_grad():
+        with masked(model.hf, visibility.masks(tokens)):
+            oracle = model.hf(**inputs).logits[0]
+        unmasked = model.hf(**inputs).logits[0]
+    assert (streamed - oracle).abs().max() <= 1e-5
+    assert (streamed - unmasked).abs().max() > 1e-2, "the comparison must be able to fail"
+
+
+def kept_slots(model, frames, blocks, **options):
+    """Labels of all slots after watching `frames`, `block` steps at a time."""
+    for block in blocks:
+        session = Session(model, Budget(tokens=50), make_policy("infinipot-v", **options), tokens_per_step=8, block=block)
+        session.watch(iter(frames))
+        session.cache.check_integrity()
+        yield [torch.stack([layer.store.steps, layer.store.cells.int()])[..., : layer.store.held].clone() for layer in session.cache._capped]
+
+
+@pytest.mark.parametrize("options", [{}, {"pooling": "off", "alpha": 0.8}, {"recent": 0.4, "alpha": 1.0}])
+def test_the_block_size_changes_nothing(model, options):
+    frames = noise_frames(63, seed=5)
+    for one, other in itertools.pairwise(kept_slots(model, frames, (1, 2, 7, 64), **options)):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_frame_by_frame_equals_all_at_once(model):
+    frames = noise_frames(41, seed=6)
+    single = Session(model, Budget(tokens=50), tokens_per_step=8)
+    for frame in frames:
+        single.watch(frame.pixels, seconds=frame.seconds)
+    together = Session(model, Budget(tokens=50), tokens_per_step=8)
+    together.watch(iter(frames))
+    assert all(
+        torch.equal(a.store.steps, b.store.steps) and torch.equal(a.store.cells, b.store.cells)
+        for a, b in zip(single.cache._capped, together.cache._capped, strict=True)
+    )
+    assert single.report().waiting_frames == together.report().waiting_frames == 1
