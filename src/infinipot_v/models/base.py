@@ -64,7 +64,7 @@ class Model(ABC):
         device: torch.device = self.hf.get_input_embeddings().weight.device
         return device
 
-    def canvas(self, height: int, width: int, tokens_per_step: int, max_pixels: int | None) -> Canvas:
+    def canvas(self, height: int, width: int, tokens_per_step: int = 128, max_pixels: int | None = None) -> Canvas:
         """Choose the resolution for frames of `height` x `width`; raises `UserError` for impossible shapes."""
         pixels = fit_grid(height, width, self.recipe, tokens_per_step, max_pixels)
         return Canvas((height, width), pixels, self.grid_of(pixels))
@@ -72,7 +72,9 @@ class Model(ABC):
     def pictures(self, frames: Sequence[Frame], canvas: Canvas) -> Tensor:
         """Show frames on the canvas: uint8 `[frames, 3, height, width]`; other sizes are letterboxed."""
         shown = [
-            (resize if frame.pixels.shape[:2] == canvas.source else letterbox)(frame.pixels[None], canvas.pixels)
+            (resize if frame.pixels.shape[:2] == canvas.source else letterbox)(
+                frame.pixels[None], canvas.pixels, self.recipe.resample
+            )
             for frame in frames
         ]
         return torch.cat(shown)
@@ -82,7 +84,7 @@ class Model(ABC):
         """Tokens of a frame of `pixels` (height, width)."""
 
     @abstractmethod
-    def clock(self, prefix: int, grid: Grid, text: str) -> Any:
+    def clock(self, prefix: int, grid: Grid, text: str = "max") -> Any:
         """A fresh clock behind `prefix` tokens; `text` is `max` or `hf` (see positions.py)."""
 
     @abstractmethod

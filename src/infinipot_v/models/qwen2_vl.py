@@ -34,7 +34,7 @@ class Qwen2VL(Model):
         side = self.recipe.patch_size * self.recipe.merge_size
         return Grid(pixels[0] // side, pixels[1] // side)
 
-    def clock(self, prefix: int, grid: Grid, text: str) -> MRopeClock:
+    def clock(self, prefix: int, grid: Grid, text: str = "max") -> MRopeClock:
         """Three axes; text behind the video at max + 1, or where transformers puts it (`text="hf"`)."""
         return MRopeClock(prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit)
 

@@ -28,8 +28,7 @@ class SlidingWindow(Policy):
         check_count("sinks", self.sinks)
 
     def select(self, view: KVView, keep: int) -> Tensor:
-        """Return the same slots for every head, int64 `[heads, keep]`; `sinks` is clipped to `keep`."""
-        sinks = min(self.sinks, keep)
+        """Return the same slots for every head, int64 `[heads, keep]`; more sinks than `keep` leave only the oldest."""
         slots = torch.arange(keep, device=view.keys.device)
-        slots[sinks:] += view.slots - keep
+        slots[self.sinks :] += view.slots - keep
         return slots.expand(len(view.keys), keep)

@@ -92,7 +92,7 @@ def _write_weights(recipe: Recipe, folder: Path, seed: int) -> None:
     with torch.random.fork_rng(devices=[]), _no_progress_bar():
         torch.manual_seed(seed)  # some gates start from a random value of their own
         model = getattr(transformers, recipe.auto_class).from_config(config)
-        randomise(model, seed)
+        randomise(model, seed, recipe.gain)
         model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)
 

@@ -17,3 +17,5 @@ class Recipe:
     tokenizer_class: str
     chat_template: str
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gain: float = 1.0
+    """Spread of the random weights (see weights.py). Recurrent layers amplify rounding and want less."""

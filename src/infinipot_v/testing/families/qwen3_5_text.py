@@ -43,4 +43,4 @@ def recipe(tokenizer: TinyTokenizer) -> Recipe:
         "vocab_size": len(tokenizer),
     }
     files = {"generation_config.json": {**ids, "pad_token_id": tokenizer["<|endoftext|>"]}}
-    return Recipe(config, "AutoModelForCausalLM", "Qwen2Tokenizer", CHATML, files)
+    return Recipe(config, "AutoModelForCausalLM", "Qwen2Tokenizer", CHATML, files, gain=0.6)

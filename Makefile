@@ -1,0 +1,57 @@
+# Everything a developer runs, and nothing else that CI runs. A fresh clone needs python3 (3.11 or newer) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+OLDEST := .contract/oldest
+NEWEST := .contract/newest
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check contract soak pocket clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## install into .venv, with everything for development
+
+demo: $(STAMP)  ## watch, forget and answer: the embedded model, no download
+	$(BIN)/infinipot-v demo
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP)  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+contract: $(OLDEST)/.installed $(NEWEST)/.installed  ## the tests of what we lean on, on the oldest and newest transformers
+	$(OLDEST)/bin/python -m pytest -m contract $(PYTEST_ARGS)
+	$(NEWEST)/bin/python -m pytest -m contract $(PYTEST_ARGS)
+
+soak: $(STAMP)  ## the long proofs
+	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+pocket: $(STAMP)  ## train the embedded model again
+	$(BIN)/python -m training.run
+
+clean:  ## remove environments, caches and builds
+	rm -rf .venv .contract dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests training -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# venv FOLDER, then what to install in it
+define install
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' $(2)
+	@touch $(1)/.installed
+endef
+
+$(STAMP): pyproject.toml constraints.txt
+	$(call install,.venv,)
+
+$(OLDEST)/.installed: pyproject.toml constraints.txt
+	$(call install,$(OLDEST),'transformers==5.17.0' 'huggingface-hub<2')
+
+$(NEWEST)/.installed: pyproject.toml constraints.txt
+	$(call install,$(NEWEST),--upgrade 'transformers')

@@ -1,0 +1,43 @@
+"""Fixtures for every test: tiny checkpoints, real clips where there are any, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from infinipot_v.testing import write_checkpoint
+
+MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
+"""Real clips beside the checkout; tests that use them skip where there are none."""
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`checkpoint(family, seed=0, **overrides)` -> the folder of a tiny checkpoint, written once a session. Read-only."""
+    written: dict[str, Path] = {}
+
+    def write(family: str, *, seed: int = 0, **overrides: Any) -> Path:
+        key = repr((family, seed, sorted(overrides.items())))
+        if key not in written:
+            written[key] = write_checkpoint(family, tmp_path_factory.mktemp(family), seed=seed, **overrides)
+        return written[key]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real clips."""
+    if not MEDIA.is_dir():
+        pytest.skip(f"no clips at {MEDIA.name}")
+    return MEDIA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_threads() -> None:
+    """Tiny models lose time to threads, and several test runs share a machine."""
+    torch.set_num_threads(1)
