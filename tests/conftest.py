@@ -17,7 +17,7 @@ MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`checkpoint(family, seed=0, **overrides)` -> the folder of a tiny checkpoint, written once a session. Read-only."""
+    """`checkpoint(family, seed=0, **overrides)` -> a folder with a tiny checkpoint, written once. Read-only."""
     written: dict[str, Path] = {}
 
     def write(family: str, *, seed: int = 0, **overrides: Any) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from infinipot_v.models.base import Model
 from infinipot_v.models.preprocess import normalise, patchify_qwen
 from infinipot_v.session import Session
@@ -45,7 +46,9 @@ def streamed_logits(session: Session, frames: Sequence[Frame], question: str) ->
 
 
 @torch.no_grad()
-def plain_logits(session: Session, frames: Sequence[Frame], question: str, own_positions: bool, fps: float = 1.0) -> torch.Tensor:
+def plain_logits(
+    session: Session, frames: Sequence[Frame], question: str, own_positions: bool, fps: float = 1.0
+) -> torch.Tensor:
     """The same tokens in one plain forward; with `own_positions` Hugging Face computes the positions itself."""
     inputs = plain_inputs(session, frames, question, fps)
     if not own_positions:

@@ -1,4 +1,4 @@
-"""Writes small real video files for tests. The grey level of a frame tells its index, so that reading can be checked."""
+"""Writes small real video files for tests. The grey level of a frame tells its index, so that reads can be checked."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.tokens is None) == (self.bytes is None):
-            raise UserError("a budget is given either in tokens or in bytes: Budget(tokens=6144) or Budget(bytes=2**29)")
+            raise UserError(
+                "a budget is given either in tokens or in bytes: Budget(tokens=6144) or Budget(bytes=2**29)"
+            )
         if self.tokens is not None and self.tokens < 1:
             raise UserError(f"a budget of {self.tokens} tokens holds nothing: give at least the tokens of one step")
         if self.bytes is not None and self.bytes < 1:
@@ -59,7 +61,9 @@ class Budget:
         tokens = (self.bytes - fixed_bytes) // bytes_per_slot
         if tokens < 1:
             least = fixed_bytes + bytes_per_slot
-            raise UserError(f"a budget of {self.bytes} bytes does not hold one token: this model needs at least {least} bytes")
+            raise UserError(
+                f"a budget of {self.bytes} bytes does not hold one token: this model needs at least {least} bytes"
+            )
         return replace(self, tokens=tokens, bytes=None)
 
     def target(self, incoming: int) -> int:

@@ -36,7 +36,9 @@ class Decoding:
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens={self.max_new_tokens} leaves no answer: give at least 1")
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.repetition_penalty <= 0:
-            raise UserError("decoding is out of range: temperature >= 0, 0 < top_p <= 1, top_k >= 0, repetition_penalty > 0")
+            raise UserError(
+                "decoding is out of range: temperature >= 0, 0 < top_p <= 1, top_k >= 0, repetition_penalty > 0"
+            )
         if any(not text for text in self.stop):
             raise UserError("a stop string is empty: leave it out")
 
@@ -46,7 +48,9 @@ class Decoding:
         own = model.hf.generation_config
         if not own.do_sample:
             return cls(max_new_tokens, repetition_penalty=own.repetition_penalty or 1.0)
-        return cls(max_new_tokens, own.temperature or 1.0, own.top_p or 1.0, own.top_k or 0, own.repetition_penalty or 1.0)
+        return cls(
+            max_new_tokens, own.temperature or 1.0, own.top_p or 1.0, own.top_k or 0, own.repetition_penalty or 1.0
+        )
 
 
 def decode(

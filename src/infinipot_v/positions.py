@@ -35,7 +35,8 @@ class MRopeClock:
 
     Text behind the video starts at the largest position of all + 1 (`text="max"`), as the models were trained and
     transformers 4 did; `text="hf"` follows transformers 5, which starts it at start + max(grid height, grid width)
-    and spaces the steps evenly in float32. Source: METHOD.md section 5, "Positions".
+    and spaces the steps evenly in float32. Steps leave `reserve` positions below `limit` free, so that a stream that
+    has come to its end can still be asked. Source: METHOD.md section 5, "Positions".
     """
 
     start: int
@@ -43,6 +44,7 @@ class MRopeClock:
     rate: float | None = None
     text: TextStart = "max"
     limit: int | None = None
+    reserve: int = 0
     steps: int = 0
     origin: float = 0.0
     interval: float | None = None
@@ -59,7 +61,14 @@ class MRopeClock:
     @property
     def furthest(self) -> int:
         """The largest position placed so far; -1 before any."""
-        return self.start + max(self.latest, max(self.grid.height, self.grid.width) - 1) if self.steps else self.start - 1
+        return (
+            self.start + max(self.latest, max(self.grid.height, self.grid.width) - 1) if self.steps else self.start - 1
+        )
+
+    @property
+    def usable(self) -> int | None:
+        """Positions that steps may take; None where the model names no limit."""
+        return None if self.limit is None else self.limit - self.reserve
 
     def place(self, block: Block) -> tuple[Tensor, MRopeClock]:
         """Return int64 positions `[3, 1, tokens]` of a block and the clock after it. Raises `StreamTooLong`."""
@@ -67,7 +76,7 @@ class MRopeClock:
         time = torch.tensor(indices).repeat_interleave(self.grid.tokens)
         cells = block.cells.long()
         positions = torch.stack([time, cells // self.grid.width, cells % self.grid.width]) + self.start
-        self._check(after.furthest)
+        self._check(after.furthest + self.reserve)
         return positions[:, None], after
 
     def text_positions(self, tokens: int, behind: int = 0) -> Tensor:
@@ -83,7 +92,7 @@ class MRopeClock:
     def _check(self, position: int) -> None:
         if self.limit is not None and position >= self.limit:
             raise StreamTooLong(
-                f"position {position} is beyond the {self.limit} that the model was trained for: "
+                f"the {self.limit} positions that the model was trained for are used up: "
                 "start a new session, or watch at a lower fps"
             )
 
@@ -101,7 +110,9 @@ class MRopeClock:
             interval = moment - origin
         index = self._index(moment - origin, interval)
         if self.steps and moment < origin:
-            raise UserError(f"a step at {moment:.3f} s comes before the stream's first, at {origin:.3f} s: times must ascend")
+            raise UserError(
+                f"a step at {moment:.3f} s comes before the stream's first, at {origin:.3f} s: times must ascend"
+            )
         return replace(self, steps=self.steps + 1, origin=origin, interval=interval, latest=index)
 
     def _index(self, elapsed: float, interval: float | None) -> int:

@@ -1,22 +1,23 @@
 """The story: frames become steps, steps go into a capped cache, and questions are answered from what is there.
 
-    frames -> the model encodes a step -> the language model prefills it -> full? the policy names what stays and the
-    cache compacts itself in place -> a question decodes from what is there -> the cache rolls back -> the stream goes on
+frames -> the model encodes a step -> the language model prefills it -> full? the policy names what stays and the
+cache compacts itself in place -> a question decodes from what is there -> the cache rolls back -> the stream goes on
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 import weakref
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+from infinipot_v.answering import Answering
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
-from infinipot_v.dialogue import Dialogue, Prepared
-from infinipot_v.generate import Decoding, TextStream, decode
+from infinipot_v.dialogue import Dialogue
+from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.peak import peak_bytes
 from infinipot_v.policies.base import Policy
@@ -55,14 +56,12 @@ class Session:
         self.decoding = decoding or Decoding()
         self.dialogue = Dialogue(model.prompt, system)
         self._prefix = model.prompt.prefix(system)
-        self.cache = CappedCache.from_model(
-            model.hf, budget or Budget(tokens=6144), policy, prefix=len(self._prefix)
-        )
+        self.cache = CappedCache.from_model(model.hf, budget or Budget(tokens=6144), policy, prefix=len(self._prefix))
         self._resolution = (tokens_per_step, max_pixels)
         self._text_start = "hf" if positions == "hf" else "max"
         self._block = block * model.frames_per_step
         self._canvas: Canvas | None = None
-        self._clock: MRopeClock | None = None
+        self._clock: MRopeClock
         self._waiting: tuple[Frame, ...] = ()
         self._frames = self._letterboxed = 0
         self._first_seconds, self._last_seconds = 0.0, float("-inf")
@@ -101,52 +100,48 @@ class Session:
 
     def _begin(self, frame: Frame) -> None:
         """The first frame fixes the grid; only then can the clock tick and the prefix be placed."""
-        canvas = self.model.canvas(*frame.pixels.shape[:2], *self._resolution)
-        budget = self.cache.budget.tokens
-        if self.cache.policy.bounded and budget is not None and budget < canvas.grid.tokens:
+        height, width, _ = frame.pixels.shape
+        canvas = self.model.canvas(height, width, *self._resolution)
+        if self.cache.policy.bounded and self.cache.tokens < canvas.grid.tokens:
             raise UserError(
-                f"a budget of {budget} tokens is below one step ({canvas.grid.tokens} tokens at this resolution): "
-                "raise the budget or lower tokens_per_step"
+                f"a budget of {self.cache.tokens} tokens is below one step ({canvas.grid.tokens} tokens at this "
+                "resolution): raise the budget or lower tokens_per_step"
             )
         clock = self.model.clock(len(self._prefix), canvas.grid, self._text_start)
         with self.cache.prefix():
             self.model.prefill_text(self._prefix, clock.prefix_positions(), self.cache)
-        self._canvas, self._clock, self._first_seconds = canvas, clock, frame.seconds
+        self._clock = replace(clock, reserve=self.cache.budget.room)
+        self._canvas, self._first_seconds = canvas, frame.seconds
 
     def _watch_steps(self, frames: Sequence[Frame]) -> None:
-        assert self._canvas is not None
-        block = self.model.encode(frames, self._canvas, first_step=self.cache.counters.steps)
-        per_step, done = self.model.frames_per_step, 0
+        block, done = self._encode(frames), 0
         while done < len(block.seconds):
-            count = self._steps_until_full(block, done)
-            self._prefill(block.part(done, count), frames[done * per_step : (done + count) * per_step])
+            # A block is split wherever a step would trigger a compaction, so that its size changes nothing.
+            count = block.steps_within(self.cache.free_tokens, done)
+            first, last = (step * self.model.frames_per_step for step in (done, done + count))
+            self._prefill(block.part(done, count), frames[first:last])
             done += count
 
-    def _steps_until_full(self, block: Block, done: int) -> int:
-        """A block is split wherever a step would trigger a compaction, so that its size changes nothing."""
-        ends = block.part(done, len(block.seconds) - done).steps
-        fitting = ends[: self.cache.free_tokens + 1].unique().numel() - (self.cache.free_tokens < ends.numel())
-        return max(1, int(fitting))
+    def _encode(self, frames: Sequence[Frame]) -> Block:
+        assert self._canvas is not None, "the first frame chooses the canvas"
+        return self.model.encode(frames, self._canvas, first_step=self.cache.counters.steps)
 
     def _prefill(self, block: Block, frames: Sequence[Frame]) -> None:
-        assert self._clock is not None and self._canvas is not None
         positions, clock = self._clock.place(block)
         commit = partial(self._commit, clock, frames)
-        with self.cache.append(block.steps, block.cells, self._canvas.grid, commit):
+        with self.cache.append(block.steps, block.cells, clock.grid, commit):
             self.model.prefill(block, positions, self.cache)
-        self._warn_of_the_end()
+        if clock.usable and clock.next_text > 0.8 * clock.usable:
+            warnings.warn(
+                f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops", stacklevel=4
+            )
 
     def _commit(self, clock: MRopeClock, frames: Sequence[Frame]) -> None:
-        assert self._canvas is not None
+        """Runs in one breath with the cache's own commit: a step is watched whole or not at all."""
         self._clock, self._waiting = clock, ()
         self._frames += len(frames)
-        self._letterboxed += sum(frame.pixels.shape[:2] != self._canvas.source for frame in frames)
+        self._letterboxed += sum(self._canvas is None or f.pixels.shape[:2] != self._canvas.source for f in frames)
         self._last_seconds = frames[-1].seconds
-
-    def _warn_of_the_end(self) -> None:
-        limit, clock = self.model.position_limit, self._clock
-        if limit and clock and clock.next_text > 0.8 * limit:
-            warnings.warn(f"80 % of the model's {limit} positions are used; at 100 % watching stops", stacklevel=4)
 
     # Asking --------------------------------------------------------------------------------------------------------
 
@@ -170,62 +165,36 @@ class Session:
         Raises `UserError` for an empty question, before anything was watched, and when it does not fit the room.
         """
         self._end_answer()
-        if self._clock is None:
+        if self._canvas is None:
             raise UserError("nothing has been watched yet: watch a source first")
         decoding = decoding or self.decoding
         provisional = self._provisional_block()
         room = self.cache.budget.room - (provisional.steps.numel() if provisional else 0)
         prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
-        answering = self._answer(prepared, provisional, decoding, remember)
+        # A question may use the positions that steps leave free for it.
+        clock = replace(self._clock, reserve=0)
+        answering = self._remembering(
+            Answering(self.model, self.cache, clock, prepared, decoding, provisional), remember
+        )
         self._answering = weakref.ref(answering)
         return answering
 
-    def _answer(
-        self, prepared: Prepared, provisional: Block | None, decoding: Decoding, remember: bool
-    ) -> Generator[str, None, Answer]:
-        began, first, count = time.perf_counter(), 0.0, 0
-        text = TextStream(self.model.prompt.tokenizer, decoding.stop)
-        try:
-            clock = self._show(provisional)
-            logits = self.model.next_logits(prepared.ids, clock.text_positions(len(prepared.ids)), self.cache)
-            at = lambda index: clock.text_positions(1, behind=len(prepared.ids) + index)  # noqa: E731
-            for token in decode(self.model, self.cache, logits, at, decoding, prepared.limit):
-                count, first = count + 1, first or time.perf_counter() - began
-                if piece := text.push(token):
-                    yield piece
-                if text.stopped:
-                    break
-            if tail := text.close():
-                yield tail
-        finally:
-            self.cache.rollback()
+    def _remembering(self, answering: Answering, remember: bool) -> Generator[str, None, Answer]:
+        answer = yield from answering.run()
         if remember:
-            self.dialogue.remember(prepared.question, text.text)
-        seconds = time.perf_counter() - began
-        finish = prepared.finish(count, text.stopped)
-        return Answer(prepared.question, text.text, count, first or seconds, seconds, finish, prepared.dropped_turns)
+            self.dialogue.remember(answer.question, answer.text)
+        return answer
 
     def _provisional_block(self) -> Block | None:
-        """A waiting frame is seen too: padded to a whole step, which lies in the room and goes with the answer."""
+        """A waiting frame is seen too: padded to a whole step by repeating it."""
         if not self._waiting:
             return None
-        assert self._canvas is not None
         missing = self.model.frames_per_step - len(self._waiting)
-        frames = (*self._waiting, *[self._waiting[-1]] * missing)
-        return self.model.encode(frames, self._canvas, first_step=self.cache.counters.steps)
-
-    def _show(self, provisional: Block | None) -> MRopeClock:
-        assert self._clock is not None
-        self.cache.rollback()
-        if provisional is None:
-            return self._clock
-        positions, clock = self._clock.place(provisional)
-        self.model.prefill(provisional, positions, self.cache)
-        return clock
+        return self._encode((*self._waiting, *[self._waiting[-1]] * missing))
 
     def _end_answer(self) -> None:
         """An answer that nobody finished reading ends before the session does anything else."""
-        answering = self._answering and self._answering()
+        answering = None if self._answering is None else self._answering()
         if answering is not None:
             answering.close()
         self._answering = None
@@ -236,10 +205,9 @@ class Session:
         """What the memory holds, has seen and costs, right now."""
         cache, counters = self.cache, self.cache.counters
         notes = [note or {} for note in cache.notes]
-        assert cache.budget.tokens is not None
         return MemoryReport(
             policy=repr(cache.policy),
-            budget_tokens=cache.budget.tokens,
+            budget_tokens=cache.tokens,
             held_tokens=cache.held_tokens,
             seen_tokens=counters.seen_tokens,
             prefix_tokens=cache.prefix_tokens,
@@ -253,8 +221,8 @@ class Session:
             cap_bytes=cache.cap_bytes,
             nbytes=cache.nbytes,
             peak_bytes=peak_bytes(self.model.device),
-            position=self._clock.furthest if self._clock else -1,
+            position=self._clock.furthest if self._canvas else -1,
             position_limit=self.model.position_limit,
-            kernels=tuple(None if (k := note.get("kernel")) is None else int(k) for note in notes),
-            variations=tuple(None if (v := note.get("variation")) is None else float(v) for note in notes),
+            kernels=tuple(note.get("kernel") for note in notes),
+            variations=tuple(note.get("variation") for note in notes),
         )

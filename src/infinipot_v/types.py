@@ -60,9 +60,18 @@ class Block:
     seconds: tuple[float, ...]
     extras: Mapping[str, object] = field(default_factory=dict)
 
+    def _starts(self) -> list[int]:
+        """Where each step's tokens begin, and the end of the last."""
+        return [0, *((self.steps.diff() > 0).nonzero().flatten() + 1).tolist(), self.steps.numel()]
+
+    def steps_within(self, tokens: int, first: int) -> int:
+        """How many steps from `first` on have at most `tokens` tokens together; 1 if not even one has."""
+        starts = self._starts()
+        return max(1, sum(end - starts[first] <= tokens for end in starts[first + 1 :]))
+
     def part(self, first: int, count: int) -> Block:
         """The block's steps `first` to `first + count`, counted from its own first step."""
-        starts = [0, *((self.steps.diff() > 0).nonzero().flatten() + 1).tolist(), self.steps.numel()]
+        starts = self._starts()
         tokens = slice(starts[first], starts[first + count])
         return replace(
             self, embeddings=self.embeddings[tokens], steps=self.steps[tokens], cells=self.cells[tokens],
@@ -106,5 +115,5 @@ class MemoryReport:
     peak_bytes: int
     position: int
     position_limit: int | None
-    kernels: tuple[int | None, ...]
+    kernels: tuple[float | None, ...]
     variations: tuple[float | None, ...]

@@ -1,4 +1,4 @@
-"""The cache under a plain language model: all layer kinds, all or nothing, going back, and what it promises in bytes."""
+"""The cache under a plain language model: all layer kinds, all or nothing, and going back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from infinipot_v import Budget, CappedCache, UserError
 from infinipot_v.cache.capped import NonFiniteError
 from infinipot_v.cache.slots import Region
 from infinipot_v.policies.base import Policy
 from infinipot_v.types import Grid, RoomFull
-from transformers import AutoModelForCausalLM
 
 GRID = Grid(2, 2)
 PREFIX = 5

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.cache_utils import DynamicLayer
+
 from infinipot_v import Budget, CappedCache, Session, load_model, make_policy
 from infinipot_v.cache.layers import LayerPlan
 from infinipot_v.cache.slots import Shape
 from infinipot_v.types import Grid
-from torch.utils._python_dispatch import TorchDispatchMode
-from transformers.cache_utils import DynamicLayer
-
 from tests.plain import noise_frames
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -38,14 +38,16 @@ def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int) -> in
 @pytest.mark.parametrize(("tokens", "room"), [(48, 512), (6144, 512), (1000, 64)])
 def test_the_cap_is_the_published_formula(checkpoint, family, dtype, tokens, room):
     folder = checkpoint(family)
-    session = Session(load_model(folder, device="cpu", dtype=dtype), Budget(tokens=tokens, room=room), tokens_per_step=8)
+    session = Session(
+        load_model(folder, device="cpu", dtype=dtype), Budget(tokens=tokens, room=room), tokens_per_step=8
+    )
     prefix = len(session.model.prompt.prefix())
     report = session.report()
     assert report.cap_bytes == published_cap(folder, dtype, tokens, room, prefix)
     assert report.nbytes == report.cap_bytes, "everything is allocated at once"
 
 
-@pytest.mark.parametrize("policy", ["infinipot-v", "infinipot-v-code", "uniform", "random", "sliding-window"])
+@pytest.mark.parametrize("policy", ["infinipot-v", "uniform"])
 def test_no_buffer_is_allocated_or_grown_after_construction(checkpoint, policy):
     session = Session(load_model(checkpoint("qwen2_vl"), device="cpu"), Budget(tokens=7), policy, tokens_per_step=8)
     before, nbytes = buffers(session.cache), session.report().nbytes

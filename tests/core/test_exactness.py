@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 import torch
-from infinipot_v import Budget, Session, load_model, make_policy
 
+from infinipot_v import Budget, Session, load_model, make_policy
 from tests.oracle.attention import Visibility, masked
 from tests.plain import looped_positions, noise_frames, plain_inputs, plain_logits, streamed_logits
 
@@ -23,7 +23,9 @@ def model(request, checkpoint):
 @pytest.mark.contract
 @pytest.mark.parametrize("positions", ["original", "hf"])
 @pytest.mark.parametrize("block", [1, 3, 16])
-@pytest.mark.parametrize(("count", "size", "fps"), [(12, (90, 140), 1.0), (13, (200, 80), 1.5), (5, (64, 64), 0.7), (9, (90, 140), 4.0)])
+@pytest.mark.parametrize(
+    ("count", "size", "fps"), [(12, (90, 140), 1.0), (13, (200, 80), 1.5), (5, (64, 64), 0.7), (9, (90, 140), 4.0)]
+)
 def test_streamed_logits_equal_the_plain_forward(model, positions, block, count, size, fps):
     frames = noise_frames(count, fps, *size)
     session = Session(model, Budget(tokens=4096), tokens_per_step=8, positions=positions, block=block)
@@ -65,10 +67,15 @@ def test_after_eviction_logits_equal_a_masked_full_cache(model, policy, count):
 def kept_slots(model, frames, blocks, **options):
     """Labels of all slots after watching `frames`, `block` steps at a time."""
     for block in blocks:
-        session = Session(model, Budget(tokens=50), make_policy("infinipot-v", **options), tokens_per_step=8, block=block)
+        session = Session(
+            model, Budget(tokens=50), make_policy("infinipot-v", **options), tokens_per_step=8, block=block
+        )
         session.watch(iter(frames))
         session.cache.check_integrity()
-        yield [torch.stack([layer.store.steps, layer.store.cells.int()])[..., : layer.store.held].clone() for layer in session.cache._capped]
+        yield [
+            torch.stack([layer.store.steps, layer.store.cells.int()])[..., : layer.store.held].clone()
+            for layer in session.cache._capped
+        ]
 
 
 @pytest.mark.parametrize("options", [{}, {"pooling": "off", "alpha": 0.8}, {"recent": 0.4, "alpha": 1.0}])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from infinipot_v import Budget, Decoding, Session, load_model
 
+from infinipot_v import Budget, Decoding, Session, load_model
 from tests.core.test_cache import memory_bytes, same
 from tests.plain import noise_frames
 
@@ -42,6 +42,8 @@ def test_generate_reads_the_memory_and_writes_the_room(checkpoint, family):
 def test_the_documented_example_runs(checkpoint):
     example = ROOT / "examples" / "generate.py"
     assert len(example.read_text().splitlines()) <= 30
-    done = subprocess.run([sys.executable, example, checkpoint("qwen2_vl")], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, example, checkpoint("qwen2_vl")], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert "held 48 of 48" in done.stdout

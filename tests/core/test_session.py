@@ -8,11 +8,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from infinipot_v import Budget, Decoding, Frame, Session, UserError, load_model
 from infinipot_v.models.base import Model
 from infinipot_v.positions import StreamTooLong
 from infinipot_v.types import RoomFull
-
 from tests.core.test_cache import Stop, memory_bytes, same
 from tests.plain import noise_frames
 
@@ -122,7 +122,7 @@ def test_the_dialogue_is_text_that_follows_the_video(session):
 
 
 def test_the_oldest_turns_drop_when_the_room_is_full(model):
-    session = Session(model, Budget(tokens=40, room=120), tokens_per_step=8, decoding=SHORT)
+    session = Session(model, Budget(tokens=40, room=200), tokens_per_step=8, decoding=SHORT)
     session.watch(iter(noise_frames(20)))
     answers = [session.ask("What is on the table now?") for _ in range(6)]
     assert answers[0].dropped_turns == 0 and answers[-1].dropped_turns > 0
@@ -213,11 +213,13 @@ def test_bytes_are_a_cap(model):
 
 def test_the_end_of_the_trained_range_is_announced_and_refused(model, monkeypatch):
     monkeypatch.setattr(model.hf.config.get_text_config(), "max_position_embeddings", 100)
-    session = Session(model, Budget(tokens=40), tokens_per_step=8)
+    session = Session(model, Budget(tokens=40, room=20), tokens_per_step=8, decoding=SHORT)
     with pytest.warns(UserWarning, match="80 %"), pytest.raises(StreamTooLong, match="100"):
         session.watch(iter(noise_frames(200)))
-    held = session.report().steps
-    assert session.report().position == 99 and held == 100 - session.report().prefix_tokens
+    report = session.report()
+    assert report.position == 99 - 20
+    assert report.steps == 100 - 20 - report.prefix_tokens
+    assert session.ask("So?").tokens > 0, "a stream at its end can still be asked"
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from infinipot_v.session import Session
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+from infinipot_v.session import Session
 
 NAME = "masked_oracle"
 MASKS: dict[int, Tensor] = {}
 
 
 def masked_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **_: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Plain softmax attention under `MASKS[layer]`, bool `[kv_heads, queries, keys]`."""
     groups = query.shape[1] // key.shape[1]
@@ -86,5 +93,7 @@ class Visibility:
     def masks(self, tokens: int) -> list[Tensor]:
         """One mask a layer, bool `[heads, tokens, tokens]`, of everything recorded."""
         layers = len(self.rows[0])
-        padded = [[torch.nn.functional.pad(row[i], (0, tokens - row[i].shape[2])) for row in self.rows] for i in range(layers)]
+        padded = [
+            [torch.nn.functional.pad(row[i], (0, tokens - row[i].shape[2])) for row in self.rows] for i in range(layers)
+        ]
         return [torch.cat(rows, 1)[:, :tokens] for rows in padded]

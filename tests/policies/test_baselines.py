@@ -141,7 +141,7 @@ def test_uniform_is_blind_to_the_order_of_heads(view_keep):
     assert torch.equal(Uniform().select(of_heads(view, order), keep), Uniform().select(view, keep)[order])
 
 
-@pytest.mark.parametrize("cls, option", [(SlidingWindow, "sinks"), (Random, "seed")])
+@pytest.mark.parametrize(("cls", "option"), [(SlidingWindow, "sinks"), (Random, "seed")])
 @pytest.mark.parametrize("value", [-1, 1.5, "4", True, None, 2**63])
 def test_bad_options_are_user_errors(cls, option, value):
     with pytest.raises(UserError, match=f"^{option}="):

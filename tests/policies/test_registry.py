@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,7 @@ def test_options_reach_the_policy_and_its_repr():
 
 
 @pytest.mark.parametrize(
-    "name, options, message",
+    ("name", "options", "message"),
     [
         ("infinipotv", {}, "did you mean 'infinipot-v'"),
         ("zzz", {}, "there are: full, sliding-window"),
@@ -52,4 +53,5 @@ def test_options_for_a_finished_policy_are_refused():
 
 def test_names_cost_no_torch():
     code = "import sys; from infinipot_v.policies import policy_names; policy_names(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0

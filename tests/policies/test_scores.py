@@ -13,7 +13,7 @@ from hypothesis import given
 from infinipot_v.policies import scores
 from infinipot_v.policies.steps import newest_steps
 from tests.oracle import policies as oracle
-from tests.policies.views import make_view, many, random_labels, views
+from tests.policies.views import make_view, many, random_labels, tokens_of, views
 
 VALUES = st.sampled_from([-math.inf, -1.0, 0.0, -0.0, 0.5, 0.5, 2.0, math.inf])
 
@@ -81,13 +81,17 @@ def test_tar_of_a_cell_without_recent_key_is_the_most_distinct():
     assert alone.tolist() == [[0.0, 0.0, -math.inf]]
 
 
-def test_van_is_float32_and_streaming_changes_nothing(monkeypatch):
-    values = torch.randn(3, 50, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    whole = scores.van_scores(values)
-    monkeypatch.setattr(scores.van_scores.__globals__["chunks"], "__defaults__", (48,))
-    assert whole.dtype == torch.float32
-    assert torch.equal(whole, scores.van_scores(values))
-    torch.testing.assert_close(whole, values.float().norm(dim=-1))
+def test_scores_are_float32_and_streaming_changes_nothing(monkeypatch):
+    labels = [[token for step in range(8) for token in tokens_of(step, (2, 3), 1)]] * 3
+    view = make_view(labels, (2, 3), random.Random(0), dim=8, dtype=torch.bfloat16, exact=False)
+    tar = (view.keys, view.steps, view.cells, torch.tensor([5, 6, 7], dtype=view.steps.dtype), 6)
+    van, distinct = scores.van_scores(view.values), scores.tar_scores(*tar)
+    assert van.dtype == distinct.dtype == torch.float32
+    torch.testing.assert_close(van, view.values.float().norm(dim=-1))
+    monkeypatch.setattr(scores, "CHUNK", 2)
+    monkeypatch.setattr(scores.chunks, "__defaults__", (5 * 3 * 8,))
+    assert torch.equal(van, scores.van_scores(view.values))
+    torch.testing.assert_close(distinct, scores.tar_scores(*tar))
 
 
 @many

@@ -71,9 +71,8 @@ class CappedCache(Cache):
         self.grid: Grid | None = None
         self.content_keys: ContentKeys | None = None
         self._scratch = Scratch()
-        assert self.budget.tokens is not None
         for index, shape in plan.shapes.items():
-            store = SlotStore(shape, prefix, self.budget.tokens, self.budget.room, self._scratch)
+            store = SlotStore(shape, prefix, self.tokens, self.budget.room, self._scratch)
             plan.layers[index] = CappedLayer(store)
         super().__init__(layers=plan.layers)
         self._capped = capped(self.layers)
@@ -102,6 +101,12 @@ class CappedCache(Cache):
     def prefix_tokens(self) -> int:
         """Slots of the prefix filled."""
         return self._capped[0].store.used[Region.PREFIX]
+
+    @property
+    def tokens(self) -> int:
+        """|M|: stream slots a layer and head."""
+        assert self.budget.tokens is not None, "the budget was solved on construction"
+        return self.budget.tokens
 
     @property
     def room_left(self) -> int:
@@ -150,7 +155,7 @@ class CappedCache(Cache):
     def append(
         self, steps: Tensor, cells: Tensor, grid: Grid, on_commit: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
-        """Write whole steps: int `steps` and `cells` `[tokens]` on the CPU say what each token truly is (cell -1: text).
+        """Write whole steps; int `steps`, `cells` `[tokens]` on the CPU say what each token truly is (cell -1: text).
 
         Compacts first when they do not fit. All or nothing: when the body raises, writes another number of tokens, or
         leaves NaN or infinity behind, every layer is as before. `on_commit` runs in the same breath as the counters.
@@ -208,7 +213,8 @@ class CappedCache(Cache):
             raise UserError(f"steps must be new and ascend; the newest step held is {self.counters.newest_step}")
         if self.policy.bounded and steps.numel() > self._limit:
             raise UserError(
-                f"{steps.numel()} tokens come at once, and the budget holds {self._limit}: give it at least one step's tokens"
+                f"{steps.numel()} tokens come at once, and the budget holds {self._limit}: "
+                "give it the tokens of at least one step"
             )
 
     def _check_written(self, start: int, tokens: int) -> None:
@@ -329,7 +335,7 @@ class CappedCache(Cache):
 
     def reset(self) -> None:
         """Forget everything; the buffers stay."""
-        super().reset()
+        super().reset()  # type: ignore[no-untyped-call]
         self._resting = tuple(copy_state(layer) for layer in self._others)
         self.counters, self.grid = Counters(), None
 
@@ -342,7 +348,9 @@ class CappedCache(Cache):
             assert bool((steps.diff() >= 0).all()), "steps must ascend in every head"
             if self.grid is not None:
                 assert bool((cells < self.grid.tokens).all()), "a cell lies outside the grid"
-                vision = torch.where(cells >= 0, steps.long() * self.grid.tokens + cells, -1 - torch.arange(steps.shape[1]))
+                vision = torch.where(
+                    cells >= 0, steps.long() * self.grid.tokens + cells, -1 - torch.arange(steps.shape[1])
+                )
                 assert all(row.unique().numel() == row.numel() for row in vision), "a token is held twice"
         if self.policy.bounded:
             assert self.held_tokens <= self._limit, "more slots than the budget"

@@ -30,12 +30,12 @@ class CappedLayer(CacheLayerMixin):
     def __init__(self, store: SlotStore) -> None:
         self.store = store
         self.region = Region.ROOM
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.is_initialized = True
         self.dtype, self.device = store.shape.dtype, store.shape.device
 
     @property
-    def keys(self) -> Tensor:  # type: ignore[override]
+    def keys(self) -> Tensor:
         """Keys of all filled slots, a view `[1, heads, length, key_dim]`."""
         return self.store.filled()[0]
 
@@ -44,7 +44,7 @@ class CappedLayer(CacheLayerMixin):
         """The base class clears its tensors on construction; the store's are allocated once and stay."""
 
     @property
-    def values(self) -> Tensor:  # type: ignore[override]
+    def values(self) -> Tensor:
         """Values of all filled slots, a view `[1, heads, length, value_dim]`."""
         return self.store.filled()[1]
 
@@ -142,7 +142,8 @@ def _shape_of(keys: Tensor, values: Tensor) -> Shape:
 def _probe(model: PreTrainedModel, config: Any) -> list[Any]:
     """Run one token, to see the state that layers of other kinds keep: their formulas differ from model to model."""
     cache = DynamicCache(config=config)
-    token = torch.zeros(1, 1, dtype=torch.long, device=model.get_input_embeddings().weight.device)
+    embeddings: Any = model.get_input_embeddings()
+    token = torch.zeros(1, 1, dtype=torch.long, device=embeddings.weight.device)
     model.get_decoder()(input_ids=token, past_key_values=cache, use_cache=True)
     return list(cache.layers)
 
@@ -152,7 +153,7 @@ def _bounded_bytes(layer: Any) -> int:
     window = getattr(layer, "sliding_window", None)
     if window is None:
         return state_bytes(copy_state(layer))
-    return (layer.keys.nbytes + layer.values.nbytes) * (window - 1) + layer._sliding_window_tensor.nbytes
+    return int((layer.keys.nbytes + layer.values.nbytes) * (window - 1) + layer._sliding_window_tensor.nbytes)
 
 
 def copy_state(layer: Any) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Scratch:
         self._buffers: dict[tuple[object, ...], Tensor] = {}
 
     def get(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return the scratch `[heads, MOVE_CHUNK, ...]` for buffers `[heads, slots, ...]` of `shape`; made on first use."""
+        """The scratch `[heads, MOVE_CHUNK, ...]` for buffers `[heads, slots, ...]` of `shape`; made on first use."""
         size = (shape[0], MOVE_CHUNK, *shape[2:])
         key = (size, dtype, device)
         if key not in self._buffers:
@@ -140,10 +140,16 @@ class SlotStore:
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def stream(self, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Views of stream slots `start` to `stop`: keys, values `[heads, n, dim]`; steps, cells, scores `[heads, n]`."""
+        """Views of stream slots: keys, values `[heads, n, dim]`; steps, cells, scores `[heads, n]`."""
         stop = self.held if stop is None else stop
         keys, values, steps, cells, scores = self._stream_buffers()
-        return keys[:, start:stop], values[:, start:stop], steps[:, start:stop], cells[:, start:stop], scores[:, start:stop]
+        return (
+            keys[:, start:stop],
+            values[:, start:stop],
+            steps[:, start:stop],
+            cells[:, start:stop],
+            scores[:, start:stop],
+        )
 
     def _stream_buffers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         first = self.used[Region.PREFIX]

@@ -36,17 +36,20 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _global(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted."""
-    sys.exit(_run())
+    sys.exit(run())
 
 
-def _run() -> int:
+def run() -> int:
+    """Run the command line on `sys.argv` and return the exit code."""
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()

@@ -27,8 +27,12 @@ def ask(
     budget: Annotated[str, typer.Option(help="The cap: tokens (6144) or bytes (512MiB).")] = "6144",
     keep: Annotated[float, typer.Option(help="Share of the tokens that a compaction leaves.")] = 0.75,
     room: Annotated[int, typer.Option(help="Slots for dialogue, question and answer.")] = 512,
-    policy: Annotated[str, typer.Option(help="What stays: infinipot-v, uniform, sliding-window, random, full, ...")] = "infinipot-v",
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="A policy option, NAME=VALUE; repeatable.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="What stays: infinipot-v, uniform, sliding-window, random, full, ...")
+    ] = "infinipot-v",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="A policy option, NAME=VALUE; repeatable.")
+    ] = None,
     tokens_per_step: Annotated[int, typer.Option(help="Vision tokens a step at most; fixes the resolution.")] = 128,
     max_pixels: Annotated[int | None, typer.Option(help="Pixels a frame at most, where that is less.")] = None,
     positions: Annotated[str, typer.Option(help="original, or hf for transformers' own.")] = "original",
@@ -40,7 +44,9 @@ def ask(
     top_k: Annotated[int, typer.Option(help="Sample from so many tokens; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
     stop: Annotated[list[str] | None, typer.Option(help="A string that ends the answer; repeatable.")] = None,
-    checkpoint_decoding: Annotated[bool, typer.Option(help="Decode as the checkpoint's generation_config says.")] = False,
+    checkpoint_decoding: Annotated[
+        bool, typer.Option(help="Decode as the checkpoint's generation_config says.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     device_map: Annotated[str | None, typer.Option(help="As in transformers, e.g. auto.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",

@@ -33,6 +33,8 @@ def watching(source: VideoFile, session: Session) -> Iterator[Iterator[Frame]]:
                 yield frame
                 rate = count / (time.perf_counter() - began)
                 held, cap = session.cache.held_tokens, session.cache.budget.tokens
-                progress.update(task, completed=count, state=f"{frame.seconds:.0f} s  {rate:.1f} frames/s  {held}/{cap} tokens")
+                progress.update(
+                    task, completed=count, state=f"{frame.seconds:.0f} s  {rate:.1f} frames/s  {held}/{cap} tokens"
+                )
 
         yield moving()

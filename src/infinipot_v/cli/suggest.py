@@ -31,9 +31,12 @@ def no_model() -> UserError:
     memory = _memory_gigabytes()
     fitting = [s for s in SUGGESTIONS if s.gigabytes * WORK_SPACE <= memory] or [SUGGESTIONS[0]]
     lines = ", ".join(
-        f"{s.name} ({s.gigabytes:.1f} GB to download, about {s.gigabytes * WORK_SPACE:.0f} GB of memory)" for s in fitting[-3:]
+        f"{s.name} ({s.gigabytes:.1f} GB to download, about {s.gigabytes * WORK_SPACE:.0f} GB of memory)"
+        for s in fitting[-3:]
     )
-    return UserError(f"no model was named: give --model FOLDER or a hub id. These fit the {memory:.0f} GB here: {lines}")
+    return UserError(
+        f"no model was named: give --model FOLDER or a hub id. These fit the {memory:.0f} GB here: {lines}"
+    )
 
 
 def _memory_gigabytes() -> float:

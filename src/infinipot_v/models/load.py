@@ -40,7 +40,12 @@ def load_model(
     device = _device(device)
     placed = {"device_map": device_map} if device_map is not None else {}
     hf = _weights(
-        folder, dtype=_dtype(dtype, config, device), attn_implementation=attn_implementation, **placed, **where, **options
+        folder,
+        dtype=_dtype(dtype, config, device),
+        attn_implementation=attn_implementation,
+        **placed,
+        **where,
+        **options,
     )
     hf = hf.eval() if placed else hf.eval().to(device)
     tokenizer = _tokenizer(folder, where)
@@ -53,7 +58,13 @@ def load_model(
 
 def _config(folder: str, where: dict[str, str]) -> dict[str, Any]:
     if (Path(folder).exists() or folder.startswith((".", "/", "~"))) and not Path(folder, "config.json").is_file():
-        what = "has no config.json" if Path(folder).is_dir() else "does not exist" if not Path(folder).exists() else "is a file"
+        what = (
+            "has no config.json"
+            if Path(folder).is_dir()
+            else "does not exist"
+            if not Path(folder).exists()
+            else "is a file"
+        )
         raise UserError(f"the model folder {folder} {what}: give a Hugging Face checkpoint folder or a hub id")
     config = _json(folder, "config.json", where)
     if config is None:
@@ -62,13 +73,15 @@ def _config(folder: str, where: dict[str, str]) -> dict[str, Any]:
             f"download it where there is a network (hf download {folder}) and give its folder"
         )
     if not any(key in config for key in ("vision_config", "vision_tower", "vit_config")):
-        raise UserError(f"{folder} is a text-only checkpoint ({config.get('model_type')}): watching needs a vision-language model")
+        raise UserError(
+            f"{folder} is a text-only checkpoint ({config.get('model_type')}): watching needs a vision-language model"
+        )
     return config
 
 
 def _json(folder: str, file: str, where: dict[str, str]) -> dict[str, Any] | None:
     """Read one of the checkpoint's JSON files from its folder or the hub's cache; None when it has no such file."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
         path = cached_file(
@@ -89,11 +102,17 @@ def _json(folder: str, file: str, where: dict[str, str]) -> dict[str, Any] | Non
 
 
 def _device(device: str) -> str:
-    if device != "auto":
-        return device
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UserError(f"unknown device {device!r}: choose auto, cpu, cuda or cuda:0") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; choose cpu")
+    return device
 
 
 def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
@@ -101,7 +120,9 @@ def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
 
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     text = config.get("text_config") or {}
-    own = str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or "float32")
+    own = str(
+        config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or "float32"
+    )
     chosen = own if dtype == "auto" else dtype
     if chosen not in known:
         raise UserError(f"unknown dtype {chosen!r}: choose auto, float32, bfloat16 or float16")

@@ -37,7 +37,7 @@ class Prompt:
         Raises `UserError` for an empty question and for one that contains one of the model's special tokens.
         """
         if not question.strip():
-            raise UserError("the question is empty: write one in quotes, as in \"What is on the table?\"")
+            raise UserError('the question is empty: write one in quotes, as in "What is on the table?"')
         for token in self.tokenizer.all_special_tokens:
             if token in question:
                 raise UserError(f"the question contains {token!r}, a special token of this model: leave it out")
@@ -49,7 +49,9 @@ class Prompt:
         )
         before, found, after = text.partition(self.placeholder)
         if not found:
-            raise UserError(f"the checkpoint's chat template shows no video ({self.placeholder} is missing in its output)")
+            raise UserError(
+                f"the checkpoint's chat template shows no video ({self.placeholder} is missing in its output)"
+            )
         return before, after
 
     def _ids(self, text: str) -> list[int]:

@@ -36,7 +36,9 @@ class Qwen2VL(Model):
 
     def clock(self, prefix: int, grid: Grid, text: str = "max") -> MRopeClock:
         """Three axes; text behind the video at max + 1, or where transformers puts it (`text="hf"`)."""
-        return MRopeClock(prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit)
+        return MRopeClock(
+            prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit
+        )
 
     @torch.no_grad()
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:

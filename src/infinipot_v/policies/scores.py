@@ -2,17 +2,18 @@
 
 Shapes: keys and values `[heads, slots, dim]` in any float type; `steps`, `cells` and every score `[heads, slots]`.
 Scores are float32 also for bf16 tensors, whose norms would tie heavily. Whatever has a `dim` axis is streamed over
-chunks, so that no tensor of heads x slots x dim ever exists. Knows no cache, no layer and no policy.
+chunks, so that no tensor of heads x slots x dim ever exists. Knows no cache and no layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infinipot_v.policies.base import ContentKeys
 from infinipot_v.types import Grid
 
 CHUNK = 2**17
@@ -20,8 +21,6 @@ CHUNK = 2**17
 
 TINY = 1e-12
 """Norms below this count as zero, and a zero vector is at right angles to everything."""
-
-Content = Callable[[Tensor, Tensor], Tensor]
 
 
 def chunks(length: int, elements: int, size: int = CHUNK) -> Iterator[slice]:
@@ -40,7 +39,7 @@ def van_scores(values: Tensor) -> Tensor:
 
 
 def tar_scores(
-    keys: Tensor, steps: Tensor, cells: Tensor, newest: Tensor, tokens: int, content: Content | None = None
+    keys: Tensor, steps: Tensor, cells: Tensor, newest: Tensor, tokens: int, content: ContentKeys | None = None
 ) -> Tensor:
     """TaR of the past vision slots: minus the mean cosine with the same cell's keys in the recent steps, float32.
 
@@ -64,7 +63,7 @@ def tar_scores(
 
 
 def _recent_means(
-    keys: Tensor, steps: Tensor, cells: Tensor, newest: Tensor, tokens: int, content: Content | None
+    keys: Tensor, steps: Tensor, cells: Tensor, newest: Tensor, tokens: int, content: ContentKeys | None
 ) -> tuple[Tensor, Tensor]:
     """Mean normalised recent key of each cell, float32 `[heads, tokens, dim]`; which cells have one, bool."""
     heads, _, dim = keys.shape
@@ -84,7 +83,7 @@ def _recent_means(
     return total.div_(count.clamp(min=1)[..., None]), count > 0
 
 
-def _cosines(keys: Tensor, steps: Tensor, reference: Tensor, cell: Tensor, content: Content | None) -> Tensor:
+def _cosines(keys: Tensor, steps: Tensor, reference: Tensor, cell: Tensor, content: ContentKeys | None) -> Tensor:
     """`K / ||K||` dot the reference of its cell, float32 `[heads, slots]`; 0 for zero keys."""
     heads, slots, dim = keys.shape
     row = cell + torch.arange(heads, device=keys.device)[:, None] * reference.shape[1]

@@ -31,8 +31,8 @@ def write_checkpoint(family: str, folder: str | Path, *, seed: int = 0, **overri
     """Write a tiny random checkpoint of `family` into `folder` (made when missing) and return the folder.
 
     `overrides` are keys of config.json; a mapping (`vision_config={"depth": 1}`) is merged into the one there, and
-    where the checkpoint keeps a `text_config`, keys of that one may be given flat. Weights are float32,
-    by `seed`.
+    where the checkpoint keeps a `text_config`, keys of that one may be given flat. Weights are float32 and
+    depend on `seed`.
     Raises `UserError` for an unknown family, an unknown config key, or a folder that is a file.
     """
     tokenizer = TinyTokenizer()

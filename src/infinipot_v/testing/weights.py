@@ -1,7 +1,7 @@
 """Random weights that make a tiny model behave like a trained one where it matters to tests.
 
 Default initialisation (std 0.02) leaves attention uniform and hidden states near the embeddings: every test of
-positions or of eviction would pass. Here query-key products have a spread of about 2, and biases and norms are random.
+positions or of eviction would pass. Here query-key products have a spread of about 1, and biases and norms are random.
 """
 
 from __future__ import annotations

@@ -1,0 +1,73 @@
+"""One answer: what the room sees, token by token, and out again without a trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from infinipot_v.cache import CappedCache
+from infinipot_v.dialogue import Prepared
+from infinipot_v.generate import Decoding, TextStream, decode
+from infinipot_v.models.base import Model
+from infinipot_v.positions import MRopeClock
+from infinipot_v.types import Answer, Block
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Everything an answer needs: who answers, from which memory, at which time, and what was asked.
+
+    `provisional` is a padded step of waiting frames; it lies in the room and goes with the answer.
+    """
+
+    model: Model
+    cache: CappedCache
+    clock: MRopeClock
+    prepared: Prepared
+    decoding: Decoding
+    provisional: Block | None = None
+
+    def run(self) -> Generator[str, None, Answer]:
+        """Yield pieces of text; return the `Answer`. The cache rolls back however this ends."""
+        began, first, count = time.perf_counter(), 0.0, 0
+        text = TextStream(self.model.prompt.tokenizer, self.decoding.stop)
+        try:
+            clock = self._show()
+            logits = self._question(clock)
+            for token in decode(
+                self.model, self.cache, logits, lambda i: self._position(clock, i), self.decoding, self.prepared.limit
+            ):
+                count, first = count + 1, first or time.perf_counter() - began
+                if piece := text.push(token):
+                    yield piece
+                if text.stopped:
+                    break
+            if tail := text.close():
+                yield tail
+        finally:
+            self.cache.rollback()
+        return self._answer(text, count, first, time.perf_counter() - began)
+
+    def _show(self) -> MRopeClock:
+        """Prefill the provisional step, if there is one, and return the clock behind it."""
+        self.cache.rollback()
+        if self.provisional is None:
+            return self.clock
+        positions, clock = self.clock.place(self.provisional)
+        self.model.prefill(self.provisional, positions, self.cache)
+        return clock
+
+    def _question(self, clock: MRopeClock) -> Tensor:
+        ids = self.prepared.ids
+        return self.model.next_logits(ids, clock.text_positions(len(ids)), self.cache)
+
+    def _position(self, clock: MRopeClock, index: int) -> Tensor:
+        return clock.text_positions(1, behind=len(self.prepared.ids) + index)
+
+    def _answer(self, text: TextStream, count: int, first: float, seconds: float) -> Answer:
+        asked = self.prepared
+        finish = asked.finish(count, text.stopped)
+        return Answer(asked.question, text.text, count, first or seconds, seconds, finish, asked.dropped_turns)
