@@ -42,20 +42,24 @@ class Dialogue:
 
         Raises `RoomFull` when not even the question with one answer token fits.
         """
+        self.check(question, room, max_new_tokens)
         dropped = 0
         ids = self._ids(question, dropped)
         while len(ids) + max_new_tokens - 1 > room and dropped < len(self.turns):
             dropped += 1
             ids = self._ids(question, dropped)
-        if len(ids) > room:
-            need = len(ids) + max_new_tokens - 1
-            raise RoomFull(
-                f"the question takes {len(ids)} tokens and the room has {room} slots for it: shorten it, or open the "
-                f"session with a room of at least {need + 1} beside a waiting step (--room, Budget(room=...))"
-            )
         # The last token of an answer is never run through the model, so it needs no slot.
         limit = min(max_new_tokens, room - len(ids) + 1)
         return Prepared(question, tuple(ids), limit, max_new_tokens, dropped)
+
+    def check(self, question: str, room: int, max_new_tokens: int = 1) -> None:
+        """Raise `UserError` for an empty question, and `RoomFull` for one that does not fit with no history at all."""
+        tokens = len(self._ids(question, len(self.turns)))
+        if tokens > room:
+            raise RoomFull(
+                f"the question takes {tokens} tokens and the room has {room} slots for it: shorten it, or open a "
+                f"larger one, of at least {tokens + max_new_tokens} slots beside a waiting step (--room, Budget(room=))"
+            )
 
     def _ids(self, question: str, dropped: int) -> list[int]:
         return self._prompt.question(self.system, self.turns[dropped:], question)

@@ -155,6 +155,10 @@ class Session:
                 answer: Answer = end.value
                 return answer
 
+    def check_question(self, question: str) -> None:
+        """Raise what `ask` would for a question that is empty or too long for the room, before anything is watched."""
+        self.dialogue.check(question, self.cache.budget.room)
+
     def stream(
         self, question: str, *, remember: bool = True, decoding: Decoding | None = None
     ) -> Generator[str, None, Answer]:

@@ -14,6 +14,8 @@ import typer
 from typer.exceptions import TyperException
 
 from infinipot_v.cli.ask import ask
+from infinipot_v.cli.demo import demo
+from infinipot_v.cli.eval import compare, evaluate
 from infinipot_v.types import UserError
 
 app = typer.Typer(
@@ -24,6 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(ask)
+app.command()(demo)
+app.command("eval")(evaluate)
+app.command()(compare)
 
 
 def _version(show: bool) -> None:

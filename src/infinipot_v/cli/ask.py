@@ -75,6 +75,8 @@ def ask(
         from infinipot_v.session import Session
 
         quiet_libraries()
+        if model == "pocket":
+            typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
         loaded = load_model(
             model, device=device, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map
         )
@@ -85,6 +87,8 @@ def ask(
             loaded, limits, chosen, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
             positions=positions, block=block, decoding=decoding,
         )  # fmt: skip
+        for question in questions:
+            session.check_question(question)
         with watching(source, session) as frames:
             session.watch(frames)
         answers = [_answer(session, question, as_json) for question in questions]
@@ -96,8 +100,8 @@ def _answer(session: Session, question: str, quietly: bool) -> Answer:
     """Ask, printing the answer piece by piece unless it goes into the JSON."""
     if quietly:
         return session.ask(question)
-    typer.secho(f"> {question}", bold=True)
     pieces = session.stream(question)
+    typer.secho(f"> {question}", bold=True)
     while True:
         try:
             typer.echo(next(pieces), nl=False)

@@ -1,0 +1,157 @@
+"""`infinipot-v eval pocket`: policies x budgets on a benchmark, resumable; `compare`: one paired difference."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infinipot_v.types import UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.evaluate.records import RecordLog
+
+POLICIES = "full,last-frames,infinipot-v,uniform,sliding-window,random"
+BUDGETS = "1/2,1/4,1/8,1/16,1/32"
+
+
+def evaluate(
+    name: Annotated[str, typer.Argument(help="The benchmark: pocket.")],
+    model: Annotated[str, typer.Option(help="A checkpoint folder or hub id, or pocket.")] = "pocket",
+    policies: Annotated[str, typer.Option(help="Policies, comma-separated.")] = POLICIES,
+    budgets: Annotated[str, typer.Option(help="Shares of the full cache, comma-separated.")] = BUDGETS,
+    seeds: Annotated[str, typer.Option(help="Streams A:B; from 0 development, from 1000000 test.")] = "1000000:1000040",
+    steps: Annotated[int, typer.Option(help="Length of a stream in steps of 2 s.")] = 128,
+    out: Annotated[Path, typer.Option(help="Folder of the records; a run that stopped goes on from them.")] = Path(
+        "results"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Run a benchmark: every policy at every budget, accuracy by kind of question and by delay."""
+    benchmark = benchmark_of(name, seeds, steps)
+    log = run_benchmark(benchmark, model, names_of(policies), _fractions(budgets), out / f"{name}.jsonl", device)
+    from infinipot_v.evaluate.rows import as_json as plain
+    from infinipot_v.evaluate.rows import markdown, rows_of
+
+    rows = rows_of(log.records())
+    result = {"rows": plain(rows), "settings": log.settings}
+    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / f"{name}.md").write_text(markdown(rows))
+    _picture(rows, out / f"{name}.png", f"{name}: {log.settings['model']}, seeds {seeds}, {steps} steps")
+    typer.echo(json.dumps(result) if as_json else markdown(rows), nl=as_json)
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="POLICY or POLICY@SHARE, as in infinipot-v@1/16.")],
+    b: Annotated[str, typer.Argument(help="What it is compared with.")],
+    records: Annotated[Path, typer.Option(help="Records of `infinipot-v eval`.")] = Path("results/pocket.jsonl"),
+    delayed: Annotated[bool, typer.Option(help="Only questions whose evidence is gone.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Paired difference of two contenders on the same questions, with its 95 % interval."""
+    from dataclasses import asdict
+
+    from infinipot_v.evaluate.records import read_records
+    from infinipot_v.evaluate.statistics import paired_difference
+
+    everything = [r for r in read_records(records) if r.delay > 0 or not delayed]
+    own = [[r for r in everything if (r.policy, r.budget_fraction) == _contender(text)] for text in (a, b)]
+    for text, found in zip((a, b), own, strict=True):
+        if not found:
+            known = sorted({f"{r.policy}@{Fraction(r.budget_fraction).limit_denominator(64)}" for r in everything})
+            raise UserError(f"{records} has no records of {text!r}; it has: {', '.join(known) or 'none'}")
+    result = paired_difference(own[0], own[1], (a, b))
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    typer.echo(
+        f"{a} minus {b}: {100 * result.difference:+.1f} points, 95 % interval {100 * result.low:+.1f} to "
+        f"{100 * result.high:+.1f} ({result.n} questions, {result.items} streams)"
+    )
+
+
+def run_benchmark(
+    benchmark: Any, model: str, policies: list[str], budgets: list[Fraction], path: Path, device: str = "auto"
+) -> RecordLog:
+    """Run what the records at `path` do not hold yet, with progress on standard error, and return the log."""
+    from infinipot_v.cli.quiet import one_thread, quiet_libraries
+    from infinipot_v.evaluate.contenders import contenders
+    from infinipot_v.evaluate.records import RecordLog
+    from infinipot_v.evaluate.runner import run
+    from infinipot_v.models.load import load_model
+
+    taking_part = contenders(policies, budgets)
+    quiet_libraries()
+    if model == "pocket":
+        one_thread()
+    loaded = load_model(model, device=device)
+    log = RecordLog(path, {**benchmark.settings, "model": loaded.name, "keep": 0.75, "dtype": str(loaded.hf.dtype)})
+    with _progress("evaluating") as progress:
+        run(benchmark, loaded, taking_part, log, progress=progress)
+    return log
+
+
+def seeds_of(text: str) -> range:
+    """Read `A:B` as the seeds A to B - 1; raises `UserError`."""
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise UserError(f"cannot read the seeds {text!r}: write A:B with A below B, as in 1000000:1000040")
+    return range(int(first), int(last))
+
+
+def benchmark_of(name: str, seeds: str, steps: int) -> Any:
+    """The benchmark of a name; raises `UserError` for an unknown one and for seeds or lengths that cannot be."""
+    if name != "pocket":
+        raise UserError(f"unknown benchmark {name!r}; there is: pocket")
+    if steps < 4:
+        raise UserError(f"a stream of {steps} steps is too short to ask about: give at least 4")
+    from infinipot_v.evaluate.pocket import PocketBenchmark
+
+    return PocketBenchmark(seeds_of(seeds), steps)
+
+
+def names_of(text: str) -> list[str]:
+    """Read names with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _fractions(text: str) -> list[Fraction]:
+    try:
+        return [Fraction(part.strip()) for part in text.split(",") if part.strip()]
+    except (ValueError, ZeroDivisionError) as error:
+        raise UserError(f"cannot read the budgets {text!r}: write shares of the full cache, as in 1/4,1/16") from error
+
+
+def _contender(text: str) -> tuple[str, float]:
+    policy, _, fraction = text.partition("@")
+    return policy, float(_fractions(fraction)[0]) if fraction else 1.0
+
+
+def _picture(rows: Any, path: Path, title: str) -> None:
+    from infinipot_v.evaluate.figures import draw
+
+    try:
+        draw(rows, path, title)
+    except UserError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left on a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

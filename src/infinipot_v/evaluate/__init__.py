@@ -1,0 +1,1 @@
+"""Benchmarks: one file each, one runner, and the honest controls beside every policy."""

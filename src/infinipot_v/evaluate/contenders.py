@@ -1,0 +1,136 @@
+"""Who takes part: a policy at a share of the full cache, or the control that keeps no memory at all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from infinipot_v.budget import Budget
+from infinipot_v.evaluate.base import Item
+from infinipot_v.generate import Decoding
+from infinipot_v.models.base import Model
+from infinipot_v.policies import make_policy, policy_names
+from infinipot_v.session import Session
+from infinipot_v.types import Frame, UserError
+
+LAST_FRAMES = "last-frames"
+DECODING = Decoding(max_new_tokens=8)
+
+
+class Watcher(Protocol):
+    """Watches one stream and answers questions about it, each on its own."""
+
+    def watch(self, frames: Sequence[Frame]) -> None: ...
+    def ask(self, question: str) -> str: ...
+    @property
+    def held_tokens(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+class Remembering:
+    """A session: what it held when it was asked is all it has."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def watch(self, frames: Sequence[Frame]) -> None:
+        """Watch on."""
+        self.session.watch(frames)
+
+    def ask(self, question: str) -> str:
+        """Answer, and forget the question."""
+        return self.session.ask(question, remember=False).text
+
+    @property
+    def held_tokens(self) -> int:
+        """Stream slots filled a layer and head."""
+        return self.session.cache.held_tokens
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory."""
+        return self.session.cache.nbytes
+
+
+class LastFrames:
+    """The control without a memory: the last `count` frames, prefilled into an empty cache at each question.
+
+    Keeping the newest slots of a running cache would not be it: their keys and values have attended to what was
+    evicted, and so remember it. Source of the idea: arXiv 2604.02317.
+    """
+
+    def __init__(self, model: Model, count: int, tokens_per_step: int, room: int) -> None:
+        self._model, self._resolution, self._room = model, tokens_per_step, room
+        self._frames: deque[Frame] = deque(maxlen=count)
+        self._session: Session | None = None
+
+    def watch(self, frames: Sequence[Frame]) -> None:
+        """Remember pixels only, and of the last frames only."""
+        self._frames.extend(frames)
+        self._session = None
+
+    def ask(self, question: str) -> str:
+        """Prefill what is in the window, answer, and throw the cache away when the window moves."""
+        if self._session is None:
+            budget = Budget(tokens=self._resolution * len(self._frames), room=self._room)
+            self._session = Session(self._model, budget, "full", tokens_per_step=self._resolution, decoding=DECODING)
+            self._session.watch(list(self._frames))
+        return self._session.ask(question, remember=False).text
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens prefilled for the newest question."""
+        return self._session.cache.held_tokens if self._session else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the throw-away cache."""
+        return self._session.cache.nbytes if self._session else 0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A policy and the share of the full cache's tokens that it may hold; `last-frames` has `frames` instead."""
+
+    policy: str
+    fraction: Fraction = Fraction(1)
+    frames: int = 4
+    keep: float = 0.75
+
+    def __post_init__(self) -> None:
+        if self.policy != LAST_FRAMES:
+            make_policy(self.policy)  # raises on an unknown name
+        if not 0 < self.fraction <= 1:
+            raise UserError(f"a budget of {self.fraction} of the full cache is out of range: write 1/16, or 0.5")
+
+    @property
+    def label(self) -> str:
+        """Its name in records: policy and share."""
+        return f"{self.policy} {self.fraction}"
+
+    def watcher(self, model: Model, item: Item, tokens_per_step: int, room: int = 512) -> Watcher:
+        """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
+        if self.policy == LAST_FRAMES:
+            return LastFrames(model, self.frames, tokens_per_step, room)
+        tokens = max(item.step_tokens, int(self.fraction * item.tokens))
+        budget = Budget(tokens=tokens, keep=self.keep, room=room)
+        session = Session(model, budget, self.policy, tokens_per_step=tokens_per_step, decoding=DECODING)
+        return Remembering(session)
+
+
+def contenders(policies: Sequence[str], fractions: Sequence[Fraction]) -> list[Contender]:
+    """Every policy at every share. `full` and `last-frames` have no share to choose and take part once."""
+    unknown = [name for name in policies if name not in contender_names()]
+    if unknown:
+        raise UserError(f"unknown policy {unknown[0]!r}; there are: {', '.join(contender_names())}")
+    free = [Contender(name) for name in policies if name in ("full", LAST_FRAMES)]
+    return free + [Contender(name, f) for f in fractions for name in policies if name not in ("full", LAST_FRAMES)]
+
+
+def contender_names() -> tuple[str, ...]:
+    """All policies, and the control that is none."""
+    return (*policy_names(), LAST_FRAMES)

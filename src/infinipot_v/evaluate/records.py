@@ -1,0 +1,99 @@
+"""The record of a run: JSON lines, one a question, that survive kill -9 and refuse to be mixed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infinipot_v.types import UserError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One question, asked of one contender. `of` is the number of questions of its item."""
+
+    policy: str
+    budget_fraction: float
+    item: str
+    index: int
+    of: int
+    kind: str
+    delay: float
+    question: str
+    answer: str
+    reply: str
+    correct: bool
+    held_tokens: int
+    nbytes: int
+    seconds: float
+
+
+Unit = tuple[str, float, str]
+"""Policy, share and item: what is done again whole when it was interrupted."""
+
+
+class RecordLog:
+    """A file of records. Its first line holds the settings; every item's records are appended in one write."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self._units: dict[Unit, dict[int, Record]] = defaultdict(dict)
+        if path.exists() and path.stat().st_size:
+            self._resume()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._append([{"settings": self.settings}])
+
+    def _resume(self) -> None:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):  # a kill in mid-write: drop the half line, so that the next append starts clean
+            os.truncate(self.path, whole)
+        settings, records = _parsed(self.path, content[:whole])
+        if settings != self.settings:
+            raise UserError(f"{self.path} was made with other settings: give another --out, or remove it")
+        for record in records:
+            self._units[record.policy, record.budget_fraction, record.item][record.index] = record
+
+    def done(self, unit: Unit) -> bool:
+        """Whether all of a unit's questions are recorded."""
+        records = self._units.get(unit, {})
+        return bool(records) and len(records) == next(iter(records.values())).of
+
+    def write(self, unit: Unit, records: Sequence[Record]) -> None:
+        """Append a whole unit and see it onto the disk."""
+        self._append([asdict(record) for record in records])
+        self._units[unit] = {record.index: record for record in records}
+
+    def records(self) -> list[Record]:
+        """All records of whole units."""
+        return [r for unit, records in self._units.items() if self.done(unit) for r in records.values()]
+
+    def _append(self, lines: Iterable[dict[str, Any]]) -> None:
+        with self.path.open("ab") as file:
+            file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_records(path: Path) -> list[Record]:
+    """All whole lines of a file of records. Raises `UserError` when it is missing or damaged."""
+    if not path.is_file():
+        raise UserError(f"no records at {path}: run infinipot-v eval first, or give --records")
+    content = path.read_bytes()
+    return _parsed(path, content[: content.rfind(b"\n") + 1])[1]
+
+
+def _parsed(path: Path, content: bytes) -> tuple[dict[str, Any], list[Record]]:
+    """Settings and records of a file's whole lines."""
+    try:
+        lines = [json.loads(line) for line in content.splitlines()]
+        return lines[0]["settings"], [Record(**line) for line in lines[1:]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged: give another --out, or remove it") from error

@@ -1,0 +1,95 @@
+"""Rows of a result: accuracy of every contender, over all questions, by kind and by delay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from infinipot_v.evaluate.records import Record
+from infinipot_v.evaluate.statistics import wilson
+
+DELAYS = ((0, 0, "now"), (0, 16, "1-16 s"), (16, 64, "17-64 s"), (64, float("inf"), "over 64 s"))
+"""Bins of the time since the evidence left the picture: above the first number, up to the second."""
+DELAYED = "delayed"
+"""All questions whose evidence is gone."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """`kind` and `delay` are `all` or one of theirs; the interval [low, high] is Wilson's at 95 %."""
+
+    policy: str
+    budget_fraction: float
+    kind: str
+    delay: str
+    n: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    held_tokens: int
+    nbytes: int
+
+
+def delay_bin(delay: float) -> str:
+    """The bin of a delay in seconds."""
+    if delay <= 0:
+        return "now"
+    return next(name for low, high, name in DELAYS[1:] if low < delay <= high)
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """All rows of a result, contenders in the order in which they first appear."""
+    rows = []
+    for policy, fraction in dict.fromkeys((r.policy, r.budget_fraction) for r in records):
+        own = [r for r in records if (r.policy, r.budget_fraction) == (policy, fraction)]
+        rows += [_row(own, policy, fraction, kind, delay, chosen) for kind, delay, chosen in _cuts(own)]
+    return rows
+
+
+def _cuts(records: Sequence[Record]) -> Iterable[tuple[str, str, Callable[[Record], bool]]]:
+    yield "all", "all", lambda r: True
+    yield "all", DELAYED, lambda r: r.delay > 0
+    for kind in dict.fromkeys(r.kind for r in records):
+        yield kind, "all", lambda r, kind=kind: r.kind == kind  # type: ignore[misc]
+    for _, _, name in DELAYS:
+        yield "all", name, lambda r, name=name: delay_bin(r.delay) == name  # type: ignore[misc]
+
+
+def _row(
+    records: Sequence[Record], policy: str, fraction: float, kind: str, delay: str, chosen: Callable[[Record], bool]
+) -> Row:
+    own = [r for r in records if chosen(r)]
+    right, n = sum(r.correct for r in own), len(own)
+    low, high = wilson(right, n)
+    held, nbytes = (max((getattr(r, name) for r in own), default=0) for name in ("held_tokens", "nbytes"))
+    accuracy = right / n if n else 0.0
+    return Row(policy, fraction, kind, delay, n, right, accuracy, low, high, held, nbytes)
+
+
+def as_json(rows: Iterable[Row]) -> list[dict[str, object]]:
+    """Rows as plain dictionaries, shares rounded to four digits."""
+    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """One table: a line a contender, its accuracy over all, over delayed questions, by kind and by delay."""
+    cuts = list(dict.fromkeys((row.kind, row.delay) for row in rows))
+    head = [kind if kind != "all" else delay for kind, delay in cuts]
+    lines = [f"| policy | budget | tokens held | {' | '.join(head)} |", f"|---|---|---|{'---|' * len(head)}"]
+    for policy, fraction in dict.fromkeys((row.policy, row.budget_fraction) for row in rows):
+        own = {(row.kind, row.delay): row for row in rows if (row.policy, row.budget_fraction) == (policy, fraction)}
+        cells = [_cell(own.get(cut)) for cut in cuts]
+        lines.append(f"| {policy} | {share(fraction)} | {own['all', 'all'].held_tokens} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def share(fraction: float) -> str:
+    """A share as people say it: 1, 1/16."""
+    return "1" if fraction == 1 else f"1/{round(1 / fraction)}"
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row.n == 0:
+        return "-"
+    return f"{100 * row.accuracy:.1f} ({100 * row.low:.0f}-{100 * row.high:.0f}), n {row.n}"
