@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from infinipot_v.sources import VideoFile, open_source
+from infinipot_v.sources import open_source
+from infinipot_v.sources.file import VideoFile
 from infinipot_v.types import Frame, UserError
 from tests import videos
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from infinipot_v.sources import as_frames
+from infinipot_v.sources.frames import as_frames
 from infinipot_v.types import Frame, UserError
 
 PIXELS = np.zeros((4, 6, 3), dtype=np.uint8)

@@ -349,7 +349,9 @@ class CappedCache(Cache):
             if self.grid is not None:
                 assert bool((cells < self.grid.tokens).all()), "a cell lies outside the grid"
                 vision = torch.where(
-                    cells >= 0, steps.long() * self.grid.tokens + cells, -1 - torch.arange(steps.shape[1])
+                    cells >= 0,
+                    steps.long() * self.grid.tokens + cells,
+                    -1 - torch.arange(steps.shape[1], device=steps.device),
                 )
                 assert all(row.unique().numel() == row.numel() for row in vision), "a token is held twice"
         if self.policy.bounded:

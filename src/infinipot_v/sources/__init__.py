@@ -1,8 +1,18 @@
-"""Where frames come from. A source is an iterator of `Frame` in ascending time, and a context manager. No torch."""
+"""Where frames come from. No torch here; PyAV is imported when a file is opened, so that arrays need none."""
 
 from __future__ import annotations
 
-from infinipot_v.sources.file import VideoFile, open_source
-from infinipot_v.sources.frames import as_frames
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["VideoFile", "as_frames", "open_source"]
+if TYPE_CHECKING:
+    from infinipot_v.sources.file import VideoFile
+
+__all__ = ["open_source"]
+
+
+def open_source(path: str | Path, fps: float = 1.0, start: float | None = None, end: float | None = None) -> VideoFile:
+    """Open a video file; see `infinipot_v.sources.file.open_source`, which says what is sampled and what is raised."""
+    from infinipot_v.sources import file
+
+    return file.open_source(path, fps=fps, start=start, end=end)
