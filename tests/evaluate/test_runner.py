@@ -198,8 +198,15 @@ def test_rows_add_up():
 def test_contenders():
     taking_part = contenders(["full", "uniform", "last-frames"], [Fraction(1, 2), Fraction(1, 16)])
     assert [c.label for c in taking_part] == ["full 1", "last-frames 1", "uniform 1/2", "uniform 1/16"]
-    with pytest.raises(UserError, match="uniform"):
+    with pytest.raises(UserError, match="did you mean .uniform"):
         contenders(["unifrom"], [])
     with pytest.raises(UserError, match="out of range"):
         contenders(["uniform"], [Fraction(2)])
     assert json.dumps([c.label for c in taking_part])
+
+
+def test_a_contender_carries_options():
+    policy, keep = Contender("infinipot-v+alpha=0.25+keep=0.5", Fraction(1, 4))._parsed()
+    assert (policy.alpha, keep) == (0.25, 0.5)
+    with pytest.raises(UserError, match="'alpha'"):
+        Contender("infinipot-v+alhpa=1", Fraction(1, 4))

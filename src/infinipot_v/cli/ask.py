@@ -62,12 +62,13 @@ def ask(
         raise no_model()
     # Everything that can be wrong without the model is found before the model is loaded.
     from infinipot_v.budget import Budget
-    from infinipot_v.cli.options import policy_from
     from infinipot_v.cli.progress import watching
+    from infinipot_v.policies import make_policy
+    from infinipot_v.policies.options import option_pair
     from infinipot_v.sources import open_source
 
     limits = Budget.parse(budget, keep=keep, room=room)
-    chosen = policy_from(policy, option or [])
+    chosen = make_policy(policy, **dict(option_pair(text) for text in option or []))
     with open_source(video, fps=fps, start=start, end=end) as source:
         from infinipot_v.cli.quiet import quiet_libraries
         from infinipot_v.generate import Decoding

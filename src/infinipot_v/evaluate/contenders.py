@@ -12,11 +12,14 @@ from infinipot_v.budget import Budget
 from infinipot_v.evaluate.base import Item
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
-from infinipot_v.policies import make_policy, policy_names
+from infinipot_v.policies import make_policy
+from infinipot_v.policies.base import Policy
+from infinipot_v.policies.options import option_pair
 from infinipot_v.session import Session
 from infinipot_v.types import Frame, UserError
 
 LAST_FRAMES = "last-frames"
+FRAMES = 4
 DECODING = Decoding(max_new_tokens=8)
 
 
@@ -94,43 +97,48 @@ class LastFrames:
 
 @dataclass(frozen=True)
 class Contender:
-    """A policy and the share of the full cache's tokens that it may hold; `last-frames` has `frames` instead."""
+    """A policy and the share of the full cache's tokens that it may hold; `last-frames` has `FRAMES` frames instead.
+
+    `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5`; `keep` is the budget's, the others are the policy's.
+    Raises `UserError` for unknown names, unknown options and a share out of range.
+    """
 
     policy: str
     fraction: Fraction = Fraction(1)
-    frames: int = 4
-    keep: float = 0.75
 
     def __post_init__(self) -> None:
-        if self.policy != LAST_FRAMES:
-            make_policy(self.policy)  # raises on an unknown name
         if not 0 < self.fraction <= 1:
             raise UserError(f"a budget of {self.fraction} of the full cache is out of range: write 1/16, or 0.5")
+        if self.policy != LAST_FRAMES:
+            self._parsed()
 
     @property
     def label(self) -> str:
         """Its name in records: policy and share."""
         return f"{self.policy} {self.fraction}"
 
+    @property
+    def shares(self) -> bool:
+        """Whether a share can be chosen for it; the full cache has all, `last-frames` has frames."""
+        return self.policy not in ("full", LAST_FRAMES)
+
     def watcher(self, model: Model, item: Item, tokens_per_step: int, room: int = 512) -> Watcher:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
         if self.policy == LAST_FRAMES:
-            return LastFrames(model, self.frames, tokens_per_step, room)
+            return LastFrames(model, FRAMES, tokens_per_step, room)
+        policy, keep = self._parsed()
         tokens = max(item.step_tokens, int(self.fraction * item.tokens))
-        budget = Budget(tokens=tokens, keep=self.keep, room=room)
-        session = Session(model, budget, self.policy, tokens_per_step=tokens_per_step, decoding=DECODING)
-        return Remembering(session)
+        budget = Budget(tokens=tokens, keep=keep, room=room)
+        return Remembering(Session(model, budget, policy, tokens_per_step=tokens_per_step, decoding=DECODING))
+
+    def _parsed(self) -> tuple[Policy, float]:
+        name, *options = self.policy.split("+")
+        pairs = dict(option_pair(option) for option in options)
+        keep = float(pairs.pop("keep", Budget(tokens=1).keep))
+        return make_policy(name, **pairs), keep
 
 
 def contenders(policies: Sequence[str], fractions: Sequence[Fraction]) -> list[Contender]:
-    """Every policy at every share. `full` and `last-frames` have no share to choose and take part once."""
-    unknown = [name for name in policies if name not in contender_names()]
-    if unknown:
-        raise UserError(f"unknown policy {unknown[0]!r}; there are: {', '.join(contender_names())}")
-    free = [Contender(name) for name in policies if name in ("full", LAST_FRAMES)]
-    return free + [Contender(name, f) for f in fractions for name in policies if name not in ("full", LAST_FRAMES)]
-
-
-def contender_names() -> tuple[str, ...]:
-    """All policies, and the control that is none."""
-    return (*policy_names(), LAST_FRAMES)
+    """Every policy at every share; those without a share to choose take part once."""
+    alone = [contender for name in policies if not (contender := Contender(name)).shares]
+    return alone + [Contender(name, f) for f in fractions for name in policies if Contender(name).shares]

@@ -1,8 +1,10 @@
-"""Checks of the hyper-parameters that the policies share. Every message is one line and says the remedy."""
+"""Hyper-parameters as text, and the checks that policies share. Every message is one line and says the remedy."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection
+from typing import Any
 
 from infinipot_v.types import UserError
 
@@ -24,3 +26,18 @@ def check_count(name: str, value: object) -> None:
     """Raise `UserError` unless `value` is a whole number in [0, 2**63)."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
         raise UserError(f"{name}={value!r} is out of range: it is a whole number, 0 or more")
+
+
+def option_pair(text: str) -> tuple[str, Any]:
+    """Read `NAME=VALUE`; the value is a Python literal (0.5, 7, (0.1,0.2,0.3)) or the text itself."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"cannot read the policy option {text!r}: write NAME=VALUE, as in alpha=0.5")
+    return name.strip().replace("-", "_"), _literal(value.strip())
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
