@@ -85,6 +85,12 @@ class MRopeClock:
         self._check(first + tokens - 1)
         return torch.arange(first, first + tokens).expand(3, 1, tokens)
 
+    def indices(self, steps: Tensor) -> Tensor:
+        """Temporal indices i(t) of step numbers, any shape. Where time is absolute, steps count as evenly spaced."""
+        if self.rate is None:
+            return steps
+        return (steps.double() * self.rate * (self.interval or 0.0) + _ROUNDING).floor()
+
     def prefix_positions(self) -> Tensor:
         """Positions `[3, 1, start]` of the prefix."""
         return torch.arange(self.start).expand(3, 1, self.start)
@@ -121,3 +127,21 @@ class MRopeClock:
         if self.text == "hf" and interval is not None:
             return int((torch.tensor(self.steps) * (self.rate * interval)).long())
         return math.floor(elapsed * self.rate + _ROUNDING)
+
+
+def without_time(keys: Tensor, indices: Tensor, frequencies: Tensor) -> Tensor:
+    """Undo the temporal rotation of M-RoPE: keys as they would be at time 0, float32 `[heads, n, dim]`.
+
+    `keys` `[heads, n, dim]` as stored, `indices` `[heads, n]`, `frequencies` `[pairs]` of the temporal axis, which
+    come first; dimension j is rotated with j + dim / 2. For comparing content across time (`tar_keys="content"`).
+    """
+    half, pairs = keys.shape[-1] // 2, frequencies.numel()
+    angles = (indices[..., None].double() * frequencies.double()).float()
+    cos, sin = angles.cos(), angles.sin()
+    undone = keys.float()
+    if undone is keys:
+        undone = keys.clone()
+    first, second = undone[..., :pairs].clone(), undone[..., half : half + pairs].clone()
+    undone[..., :pairs] = first * cos + second * sin
+    undone[..., half : half + pairs] = second * cos - first * sin
+    return undone

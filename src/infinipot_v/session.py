@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+from torch import Tensor
+
 from infinipot_v.answering import Answering
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
@@ -21,7 +23,7 @@ from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.peak import peak_bytes
 from infinipot_v.policies.base import Policy
-from infinipot_v.positions import MRopeClock
+from infinipot_v.positions import MRopeClock, without_time
 from infinipot_v.sources.frames import Watchable, as_frames
 from infinipot_v.types import Answer, Block, Frame, MemoryReport, UserError
 
@@ -73,7 +75,8 @@ class Session:
         """Watch a source, an iterable of frames, one `Frame`, or one uint8 `[height, width, 3]` array at `seconds`.
 
         Arrays in an iterable take their times from `fps`, counted on from `seconds` (0 if not given).
-        A step is watched whole or not at all: after an exception the memory is that of the last whole step. Where two
+        A step is watched whole or not at all: after an exception the memory is that of the last whole step, and frames
+        taken from the source behind it are gone (`report().frames` says how many were watched). Where two
         frames make a step, a single one waits. Raises `UserError` for frames that are no pictures or go back in time.
         """
         self._end_answer()
@@ -111,6 +114,7 @@ class Session:
         with self.cache.prefix():
             self.model.prefill_text(self._prefix, clock.prefix_positions(), self.cache)
         self._clock = replace(clock, reserve=self.cache.budget.room)
+        self.cache.content_keys = self._content_keys
         self._canvas, self._first_seconds = canvas, frame.seconds
 
     def _watch_steps(self, frames: Sequence[Frame]) -> None:
@@ -135,6 +139,11 @@ class Session:
             warnings.warn(
                 f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops", stacklevel=4
             )
+
+    def _content_keys(self, keys: Tensor, steps: Tensor) -> Tensor:
+        """Stored keys without the rotation of their own time, for policies that compare content."""
+        frequencies = self.model.temporal_frequencies().to(keys.device)
+        return without_time(keys, self._clock.indices(steps), frequencies)
 
     def _commit(self, clock: MRopeClock, frames: Sequence[Frame]) -> None:
         """Runs in one breath with the cache's own commit: a step is watched whole or not at all."""

@@ -45,10 +45,10 @@ def test_wrong_positions_are_seen(model):
 
 @pytest.mark.contract
 @pytest.mark.parametrize("policy", ["infinipot-v", "uniform", "random", "sliding-window", "infinipot-v-code"])
-@pytest.mark.parametrize("count", [40, 41])
+@pytest.mark.parametrize("count", [60, 61])
 def test_after_eviction_logits_equal_a_masked_full_cache(model, policy, count):
     frames = noise_frames(count, seed=3)
-    session = Session(model, Budget(tokens=40), policy, tokens_per_step=8, block=3)
+    session = Session(model, Budget(tokens=60), policy, tokens_per_step=8, block=3)
     visibility = Visibility(session)
     with visibility.recording():
         streamed = streamed_logits(session, frames, QUESTION)

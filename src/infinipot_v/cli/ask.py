@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infinipot_v.policies import policy_names
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ def ask(
     budget: Annotated[str, typer.Option(help="The cap: tokens (6144) or bytes (512MiB).")] = "6144",
     keep: Annotated[float, typer.Option(help="Share of the tokens that a compaction leaves.")] = 0.75,
     room: Annotated[int, typer.Option(help="Slots for dialogue, question and answer.")] = 512,
-    policy: Annotated[
-        str, typer.Option(help="What stays: infinipot-v, uniform, sliding-window, random, full, ...")
-    ] = "infinipot-v",
+    policy: Annotated[str, typer.Option(help=f"What stays: {', '.join(policy_names())}.")] = "infinipot-v",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="A policy option, NAME=VALUE; repeatable.")
     ] = None,

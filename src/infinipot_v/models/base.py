@@ -88,6 +88,10 @@ class Model(ABC):
         """A fresh clock behind `prefix` tokens; `text` is `max` or `hf` (see positions.py)."""
 
     @abstractmethod
+    def temporal_frequencies(self) -> Tensor:
+        """Rotary frequencies of the time axis, float32 `[pairs]`, in the order in which they rotate a key."""
+
+    @abstractmethod
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
         """Encode whole steps (a multiple of `frames_per_step` frames), numbered from `first_step`."""
 

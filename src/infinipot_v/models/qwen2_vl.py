@@ -40,6 +40,12 @@ class Qwen2VL(Model):
             prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit
         )
 
+    def temporal_frequencies(self) -> Tensor:
+        """The first `mrope_section[0]` frequencies turn with time, the others with height and width."""
+        rotary = self.hf.get_decoder().rotary_emb
+        frequencies: Tensor = rotary.inv_freq[: self.text_config.rope_parameters["mrope_section"][0]]
+        return frequencies
+
     @torch.no_grad()
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
         """Run the vision tower over whole steps; see `Model.encode`."""
