@@ -22,7 +22,7 @@ def finish(run: Path, folder: Path) -> None:
     pupil.load_state_dict(load_tensors(run, "weights"))
     write_checkpoint(pupil.model, folder)
     log = load_log(run)
-    (folder / "training.json").write_text(json.dumps(record(log), indent=1) + "\n")
+    (folder / "training.json").write_text(written(record(log)))
     draw(log["curve"], folder / "curve.png")
 
 
@@ -38,6 +38,15 @@ def record(log: dict[str, Any]) -> dict[str, Any]:
         "stages": [vars(stage) for stage in STAGES],
         "curve": log["curve"],
     }
+
+
+def written(record: dict[str, Any]) -> str:
+    """JSON with a line for every session, stage and point of the curve."""
+    fields = []
+    for name, value in record.items():
+        text = ",\n  ".join(json.dumps(entry) for entry in value) if isinstance(value, list) else ""
+        fields.append(f' "{name}": ' + (f"[\n  {text}\n ]" if text else json.dumps(value)))
+    return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
 def draw(curve: list[dict[str, Any]], path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,13 +186,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", help="start at this stage instead of where the record stopped")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--shrink", type=int, default=1, help="divide all batches by this")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    parser.add_argument("--shrink", type=int, help="divide all batches by this")
     parser.add_argument("--patience", type=float, help="stretch the stages' longest times by this")
     parser.add_argument("--plain", action="store_true", help="do not compile")
     chosen = parser.parse_args()
     chosen.resume = chosen.resume or chosen.out
-    chosen.patience = chosen.patience or (1.0 if torch.cuda.is_available() else 60.0)
+    fast = torch.cuda.is_available()
+    chosen.patience = chosen.patience or (1.0 if fast else 60.0)
+    chosen.shrink = chosen.shrink or (1 if fast else 16)
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -23,6 +24,8 @@ from training.feed import SEEDS_A_WORKER, draw_batch
 from training.forward import read, row_positions, see, video_positions
 from training.fused import PLAIN
 from training.painter import Sheets, clean_frames, paint_on, patches
+from training.pupil import Pupil
+from training.state import load_tensors, moments, restore_moments, save_tensors
 
 CPU = torch.device("cpu")
 
@@ -115,3 +118,29 @@ def test_stages_widen_one_thing_after_another() -> None:
         assert max(before.steps) <= max(after.steps)
     with pytest.raises(ValueError, match="stages: see-aligned"):
         stage_index("walk")
+
+
+def test_an_update_learns_and_its_state_resumes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    stage = STAGES[stage_index("steps-32")]
+    drawn = draw_batch(stage, 16, [1.0] * len(QUESTION_KINDS), TRAIN.start, 2)
+    batch = {name: torch.from_numpy(part) for name, part in drawn.items()}
+    pupil = Pupil(CPU, torch.float32, fuse=False)
+    optimizer = torch.optim.AdamW(pupil.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(3):
+        loss, tally = pupil.learn(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert (tally["right"] <= tally["asked"]).all()
+    save_tensors(pupil.state_dict(), tmp_path, "weights")
+    save_tensors(moments(optimizer), tmp_path, "moments")
+    again = Pupil(CPU, torch.float32, fuse=False)
+    again.load_state_dict(load_tensors(tmp_path, "weights"))
+    fresh = torch.optim.AdamW(again.parameters(), lr=1e-3)
+    restore_moments(fresh, load_tensors(tmp_path, "moments"), 3)
+    assert all(torch.equal(a, b) for a, b in zip(pupil.parameters(), again.parameters(), strict=True))
+    assert len(fresh.state) == len(optimizer.state) > 0
