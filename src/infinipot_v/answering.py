@@ -13,7 +13,7 @@ from infinipot_v.dialogue import Prepared
 from infinipot_v.generate import Decoding, TextStream, decode
 from infinipot_v.models.base import Model
 from infinipot_v.positions import MRopeClock
-from infinipot_v.types import Answer, Block
+from infinipot_v.types import Answer, Block, UserError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Answering:
 
     def _question(self, clock: MRopeClock) -> Tensor:
         ids = self.prepared.ids
-        return self.model.next_logits(ids, clock.text_positions(len(ids)), self.cache)
+        logits = self.model.next_logits(ids, clock.text_positions(len(ids)), self.cache)
+        if bool(logits.isnan().any()):
+            raise UserError("the model's logits are NaN: its weights are damaged, or dtype=float16 overflows")
+        return logits
 
     def _position(self, clock: MRopeClock, index: int) -> Tensor:
         return clock.text_positions(1, behind=len(self.prepared.ids) + index)

@@ -9,6 +9,9 @@ from infinipot_v.types import UserError
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
+MOST = 2**50
+"""No machine holds more tokens or bytes."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -33,6 +36,12 @@ class Budget:
             raise UserError(
                 "a budget is given either in tokens or in bytes: Budget(tokens=6144) or Budget(bytes=2**29)"
             )
+        for name in ("tokens", "bytes", "room"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value > MOST):
+                raise UserError(f"{name}={value!r} is no whole number of a possible size: write for example 6144")
+        if not isinstance(self.keep, int | float):
+            raise UserError(f"keep={self.keep!r} is no number: it is a share, above 0 and at most 1")
         if self.tokens is not None and self.tokens < 1:
             raise UserError(f"a budget of {self.tokens} tokens holds nothing: give at least the tokens of one step")
         if self.bytes is not None and self.bytes < 1:
@@ -45,7 +54,7 @@ class Budget:
     @classmethod
     def parse(cls, text: str, *, keep: float = 0.75, room: int = 512) -> Budget:
         """Read `"6144"` as tokens and `"512MiB"`, `"1.5GB"` as bytes; raises `UserError` on anything else."""
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+        match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([a-zA-Z]*)\s*", text)
         if match is None or match[2].lower() not in _UNITS:
             raise UserError(f"cannot read the budget {text!r}: write tokens (6144) or bytes (512MiB, 2GB)")
         if match[2]:

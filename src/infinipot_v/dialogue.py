@@ -35,7 +35,7 @@ class Dialogue:
 
     def remember(self, question: str, answer: str) -> None:
         """Add a finished turn."""
-        self.turns.append((question, answer))
+        self.turns.append((question, self._prompt.plain(answer)))
 
     def prepare(self, question: str, room: int, max_new_tokens: int) -> Prepared:
         """Fit history, question and answer into `room` slots; the oldest turns drop first, then the answer shortens.

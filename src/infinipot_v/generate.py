@@ -33,14 +33,19 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens={self.max_new_tokens} leaves no answer: give at least 1")
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.repetition_penalty <= 0:
-            raise UserError(
-                "decoding is out of range: temperature >= 0, 0 < top_p <= 1, top_k >= 0, repetition_penalty > 0"
-            )
+        if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens={self.max_new_tokens!r} leaves no answer: give a whole number from 1 on")
+        self._check_range("temperature", self.temperature == 0 or 0.01 <= self.temperature <= 100, "0, or 0.01 to 100")
+        self._check_range("top_p", 0 < self.top_p <= 1, "above 0, at most 1")
+        self._check_range("top_k", isinstance(self.top_k, int) and self.top_k >= 0, "a whole number from 0 on")
+        self._check_range("repetition_penalty", 0.01 <= self.repetition_penalty <= 100, "0.01 to 100")
+        self._check_range("seed", isinstance(self.seed, int) and 0 <= self.seed < 2**63, "a whole number from 0 on")
         if any(not text for text in self.stop):
             raise UserError("a stop string is empty: leave it out")
+
+    def _check_range(self, name: str, valid: bool, says: str) -> None:
+        if not valid:
+            raise UserError(f"{name}={getattr(self, name)!r} is out of range: {says}")
 
     @classmethod
     def of_checkpoint(cls, model: Model, max_new_tokens: int = 128) -> Decoding:
@@ -96,9 +101,9 @@ def _warpers(decoding: Decoding) -> list[Any]:
 
     warpers: list[Any] = []
     if decoding.repetition_penalty != 1:
-        warpers.append(hf.RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
+        warpers.append(hf.RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty)))
     if decoding.temperature not in (0, 1):
-        warpers.append(hf.TemperatureLogitsWarper(decoding.temperature))
+        warpers.append(hf.TemperatureLogitsWarper(float(decoding.temperature)))
     if decoding.temperature and decoding.top_k:
         warpers.append(hf.TopKLogitsWarper(decoding.top_k))
     if decoding.temperature and decoding.top_p < 1:
@@ -146,6 +151,6 @@ class TextStream:
         return piece
 
     def _uncertain(self) -> int:
-        broken = len(self.text) - len(self.text.rstrip("\ufffd"))
-        starts = [n for word in self._stop for n in range(1, len(word)) if self.text.endswith(word[:n])]
-        return max([broken, *starts])
+        whole = self.text.rstrip("\ufffd")
+        starts = [n for word in self._stop for n in range(1, len(word)) if whole.endswith(word[:n])]
+        return len(self.text) - len(whole) + max(starts, default=0)

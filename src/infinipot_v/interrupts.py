@@ -6,9 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-
-_WAITING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -21,17 +18,29 @@ def deferred_interrupts() -> Iterator[None]:
         yield
         return
     arrived: list[int] = []
+    with _held(signal.SIGINT, arrived), _held(signal.SIGTERM, arrived):
+        yield
+    _deliver(arrived)
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        arrived.append(number)
 
-    # A handler that C code installed reads as None and could not be put back: such a signal is left alone.
-    held = [number for number in _WAITING if signal.getsignal(number) is not None]
-    before = {number: signal.signal(number, remember) for number in held}
+@contextmanager
+def _held(number: signal.Signals, arrived: list[int]) -> Iterator[None]:
+    """Write one signal down instead of handling it. Its handler comes back even if another's raises meanwhile."""
+    before = signal.getsignal(number)
+    if before is None:  # installed by C code: it could not be put back, so it is left alone
+        yield
+        return
     try:
+        signal.signal(number, lambda late, _frame: arrived.append(late))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for late in arrived:
-            signal.raise_signal(late)
+        signal.signal(number, before)
+
+
+def _deliver(arrived: list[int]) -> None:
+    """Raise what was held back, all of it: a handler that raises does not keep the next signal from arriving."""
+    if arrived:
+        try:
+            signal.raise_signal(arrived[0])
+        finally:
+            _deliver(arrived[1:])

@@ -35,14 +35,15 @@ class MRopeClock:
 
     Text behind the video starts at the largest position of all + 1 (`text="max"`), as the models were trained and
     transformers 4 did; `text="hf"` follows transformers 5, which starts it at start + max(grid height, grid width)
-    and spaces the steps evenly in float32. Steps leave `reserve` positions below `limit` free, so that a stream that
-    has come to its end can still be asked. Source: METHOD.md section 5, "Positions".
+    and spaces the steps evenly in float32 (`whole_seconds`: by whole seconds, as some of its releases do). Steps leave
+    `reserve` positions below `limit` free, so that a stream that has come to its end can still be asked.
     """
 
     start: int
     grid: Grid
     rate: float | None = None
     text: TextStart = "max"
+    whole_seconds: bool = False
     limit: int | None = None
     reserve: int = 0
     steps: int = 0
@@ -125,6 +126,7 @@ class MRopeClock:
         if self.rate is None:
             return self.steps
         if self.text == "hf" and interval is not None:
+            interval = int(interval) if self.whole_seconds else interval
             return int((torch.tensor(self.steps) * (self.rate * interval)).long())
         return math.floor(elapsed * self.rate + _ROUNDING)
 

@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 from torch import Tensor
 
@@ -52,8 +51,8 @@ class Session:
     ) -> None:
         if positions not in ("original", "hf"):
             raise UserError(f"unknown positions {positions!r}: choose original or hf")
-        if block < 1 or tokens_per_step < 1:
-            raise UserError("block and tokens_per_step must be at least 1")
+        if not 1 <= block <= 4096 or tokens_per_step < 1:
+            raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
         self.model = model
         self.decoding = decoding or Decoding()
         self.dialogue = Dialogue(model.prompt, system)
@@ -80,42 +79,63 @@ class Session:
         frames make a step, a single one waits. Raises `UserError` for frames that are no pictures or go back in time.
         """
         self._end_answer()
-        frames = iter(as_frames(source, seconds=seconds, fps=fps))
-        while taken := tuple(islice(frames, self._block - len(self._waiting))):
+        taken: list[Frame] = []
+        try:
+            for frame in as_frames(source, seconds=seconds, fps=fps):
+                self._check_time(frame, taken)
+                taken.append(frame)
+                if len(self._waiting) + len(taken) == self._block:
+                    taken = self._take(taken)
+        except Exception:
+            # The source failed, not the memory: what it gave before is watched, as it would be frame by frame.
             self._take(taken)
+            raise
+        self._take(taken)
 
-    def _take(self, frames: Sequence[Frame]) -> None:
-        self._check_times(frames)
-        if self._canvas is None:
-            self._begin(frames[0])
+    def _take(self, frames: list[Frame]) -> list[Frame]:
+        """Watch all whole steps of waiting and new frames; the rest waits. Returns `frames`, emptied."""
         ready = (*self._waiting, *frames)
+        frames.clear()
+        if ready and self._canvas is None:
+            self._begin(ready[0])
         whole = len(ready) - len(ready) % self.model.frames_per_step
         if whole:
             self._watch_steps(ready[:whole])
         self._waiting = ready[whole:]
+        return frames
 
-    def _check_times(self, frames: Sequence[Frame]) -> None:
-        last = self._waiting[-1].seconds if self._waiting else self._last_seconds
-        for frame in frames:
-            if not frame.seconds > last:
-                raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
-            last = frame.seconds
+    def _check_time(self, frame: Frame, taken: Sequence[Frame]) -> None:
+        before = taken or self._waiting
+        last = before[-1].seconds if before else self._last_seconds
+        if not frame.seconds > last:
+            raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
 
     def _begin(self, frame: Frame) -> None:
         """The first frame fixes the grid; only then can the clock tick and the prefix be placed."""
         height, width, _ = frame.pixels.shape
         canvas = self.model.canvas(height, width, *self._resolution)
-        if self.cache.policy.bounded and self.cache.tokens < canvas.grid.tokens:
-            raise UserError(
-                f"a budget of {self.cache.tokens} tokens is below one step ({canvas.grid.tokens} tokens at this "
-                "resolution): raise the budget or lower tokens_per_step"
-            )
+        self._check_fit(canvas)
         clock = self.model.clock(len(self._prefix), canvas.grid, self._text_start)
-        with self.cache.prefix():
+        with self.cache.prefix(partial(self._started, canvas, clock, frame.seconds)):
             self.model.prefill_text(self._prefix, clock.prefix_positions(), self.cache)
+
+    def _check_fit(self, canvas: Canvas) -> None:
+        tokens, room, limit = self.cache.tokens, self.cache.budget.room, self.model.position_limit
+        if self.cache.policy.bounded and tokens < canvas.grid.tokens:
+            raise UserError(
+                f"a budget of {tokens} tokens is below one step ({canvas.grid.tokens} tokens at this resolution): "
+                "raise the budget or lower tokens_per_step"
+            )
+        if limit is not None and len(self._prefix) + room >= limit:
+            raise UserError(
+                f"a room of {room} leaves none of the model's {limit} positions to the video: lower the room"
+            )
+
+    def _started(self, canvas: Canvas, clock: MRopeClock, seconds: float) -> None:
+        """Runs in one breath with the prefix's commit."""
+        self._canvas, self._first_seconds = canvas, seconds
         self._clock = replace(clock, reserve=self.cache.budget.room)
         self.cache.content_keys = self._content_keys
-        self._canvas, self._first_seconds = canvas, frame.seconds
 
     def _watch_steps(self, frames: Sequence[Frame]) -> None:
         block, done = self._encode(frames), 0

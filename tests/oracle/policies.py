@@ -46,6 +46,8 @@ def kernel_of(view, thresholds):
         return 1
     for kernel, threshold in zip((7, 5, 3), thresholds, strict=True):
         if cv < threshold:
+            while kernel > 1 and 10 * kernel > 7 * min(view.grid.height, view.grid.width):
+                kernel -= 2  # no wider than seven tenths of the grid's shorter side
             return kernel
     return 1
 

@@ -112,7 +112,7 @@ def test_variation_and_kernels():
 
 def test_pooling_on_many_scattered_steps_uses_several_chunks(monkeypatch):
     rng = random.Random(3)
-    view = make_view(random_labels(rng, (5, 4), 3), (5, 4), rng)
+    view = make_view(random_labels(rng, (5, 7), 3), (5, 7), rng)
     monkeypatch.setattr(scores, "CHUNK", 4 * 3 * 20)
     got = scores.pool_held(scores.van_scores(view.values), view.steps, view.cells, view.grid, 3)
     assert torch.equal(got, torch.tensor(oracle.pooled_van(view, 3)))

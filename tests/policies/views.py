@@ -18,7 +18,7 @@ from infinipot_v.policies.base import KVView
 many = settings(max_examples=250, deadline=None)
 """How hard a comparison with an oracle looks."""
 
-GRIDS = ((1, 1), (2, 2), (2, 3), (1, 5), (3, 3), (5, 4))
+GRIDS = ((1, 1), (2, 2), (2, 3), (1, 5), (3, 3), (5, 4), (5, 7))
 
 
 def tokens_of(step, grid, text):

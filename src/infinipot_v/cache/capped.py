@@ -23,7 +23,7 @@ from transformers.cache_utils import Cache
 from infinipot_v.budget import Budget
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.layers import CappedLayer, LayerPlan, capped, copy_state, plan_layers, restore_state, state_bytes
-from infinipot_v.cache.slots import Region, Scratch, SlotStore, StoreState
+from infinipot_v.cache.slots import Region, Scratch, Shape, SlotStore, StoreState
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies import make_policy
 from infinipot_v.policies.base import ContentKeys, KVView, Policy
@@ -43,6 +43,15 @@ class Counters:
     fresh_steps: int = 0
     compressions: int = 0
     newest_step: int = -1
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a cache goes back to: the filled slots of prefix and stream, and a copy of the other layers' state."""
+
+    prefix: int
+    held: int
+    others: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -72,12 +81,20 @@ class CappedCache(Cache):
         self.content_keys: ContentKeys | None = None
         self._scratch = Scratch()
         for index, shape in plan.shapes.items():
-            store = SlotStore(shape, prefix, self.tokens, self.budget.room, self._scratch)
-            plan.layers[index] = CappedLayer(store)
+            plan.layers[index] = CappedLayer(self._allocated(shape))
         super().__init__(layers=plan.layers)
         self._capped = capped(self.layers)
         self._others = [layer for layer in self.layers if not isinstance(layer, CappedLayer)]
-        self._resting = tuple(copy_state(layer) for layer in self._others)
+        self._rest = Rest(0, 0, self._copied_others())
+
+    def _allocated(self, shape: Shape) -> SlotStore:
+        try:
+            return SlotStore(shape, self.prefix_limit, self.tokens, self.budget.room, self._scratch)
+        except (RuntimeError, MemoryError) as error:  # torch's out-of-memory errors are RuntimeErrors
+            size = self.cost.cap(self.prefix_limit, self.budget) / 1e9
+            raise UserError(
+                f"a cap of {size:,.1f} GB cannot be allocated here: lower the budget or the room"
+            ) from error
 
     @classmethod
     def from_model(
@@ -95,12 +112,12 @@ class CappedCache(Cache):
     @property
     def held_tokens(self) -> int:
         """Stream slots filled, a layer and head; at most |M|."""
-        return self._capped[0].store.held
+        return self._rest.held
 
     @property
     def prefix_tokens(self) -> int:
         """Slots of the prefix filled."""
-        return self._capped[0].store.used[Region.PREFIX]
+        return self._rest.prefix
 
     @property
     def tokens(self) -> int:
@@ -121,7 +138,7 @@ class CappedCache(Cache):
 
     @property
     def _limit(self) -> int:
-        return self._capped[0].store.limits[Region.STREAM]
+        return min(layer.store.limits[Region.STREAM] for layer in self._capped)
 
     @property
     def cap_bytes(self) -> int:
@@ -133,7 +150,7 @@ class CappedCache(Cache):
         """Bytes of everything this cache keeps: slots, metadata, scratch, and other layers' state and its copy."""
         live = sum(state_bytes(vars(layer)) for layer in self._others)
         stores = sum(layer.store.nbytes for layer in self._capped)
-        return stores + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._resting)
+        return stores + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
     @property
     def notes(self) -> tuple[dict[str, float | int] | None, ...]:
@@ -143,13 +160,13 @@ class CappedCache(Cache):
     # Writing -------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def prefix(self) -> Iterator[None]:
-        """Write the tokens that are never dropped, once, before the first step."""
+    def prefix(self, on_commit: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Write the tokens that are never dropped, once, before the first step. `on_commit`: see `append`."""
         if self.held_tokens or self.prefix_tokens:
             raise UserError("the prefix is written once, before the first step of the stream")
-        with self._writing(Region.PREFIX):
+        with self._writing(Region.PREFIX, on_commit):
             yield
-            self._check_finite(0, self.prefix_tokens)
+            self._check_finite(0, self._written(Region.PREFIX))
 
     @contextmanager
     def append(
@@ -157,54 +174,54 @@ class CappedCache(Cache):
     ) -> Iterator[None]:
         """Write whole steps; int `steps`, `cells` `[tokens]` on the CPU say what each token truly is (cell -1: text).
 
-        Compacts first when they do not fit. All or nothing: when the body raises, writes another number of tokens, or
-        leaves NaN or infinity behind, every layer is as before. `on_commit` runs in the same breath as the counters.
+        Compacts first when they do not fit; that is an act of its own and stays. Then all or nothing: when the body
+        raises, writes another number of tokens, or leaves NaN or infinity behind, every layer is as before it.
+        `on_commit` runs in the same breath as the counters.
         Raises `UserError` when one call brings more tokens than |M|, and `NonFiniteError`.
         """
         tokens = steps.numel()
         self._check_announced(steps, grid)
         self.make_room(tokens)
         with self._writing(Region.STREAM, lambda: self._commit(steps, grid, on_commit)):
-            start = self.held_tokens
             yield
-            self._check_written(start, tokens)
-            self._label(start, steps, cells, grid)
+            self._check_written(tokens)
+            self._label(steps, cells, grid)
 
     @contextmanager
-    def _writing(self, region: Region, commit: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Open `region` for the body; undo it in every layer unless the commit was reached."""
+    def _writing(self, region: Region, commit: Callable[[], None]) -> Iterator[None]:
+        """Open `region` for the body. What was not committed is undone: here, and again by whatever comes next."""
         self.rollback()
-        before, done = self._capped[0].store.used[region], False
+        done = False
         try:
-            self._open(region)
+            for layer in self._capped:
+                layer.region = region
             yield
             with deferred_interrupts():
-                self._rest()
+                self._settle()
                 commit()
                 done = True
         finally:
-            with deferred_interrupts():
-                self._open(Region.ROOM)
-                if not done:
-                    self._undo(region, before)
+            if not done:
+                self.rollback()
 
-    def _open(self, region: Region) -> None:
+    def _settle(self) -> None:
+        """Take what is written as the new state of rest, and send what follows to the room."""
+        self._rest = Rest(self._written(Region.PREFIX), self._written(Region.STREAM), self._copied_others())
+        self._go_to_rest()
+
+    def _copied_others(self) -> tuple[dict[str, Any], ...]:
+        return tuple(copy_state(layer) for layer in self._others)
+
+    def _go_to_rest(self) -> None:
         for layer in self._capped:
-            layer.region = region
-
-    def _undo(self, region: Region, tokens: int) -> None:
-        for layer in self._capped:
-            layer.store.truncate(region, tokens)
-        self._restore_others(self._resting)
-
-    def _rest(self) -> None:
-        self._resting = tuple(copy_state(layer) for layer in self._others)
+            layer.region = Region.ROOM
+            layer.store.truncate(self._rest.prefix, self._rest.held)
         # A sliding layer keeps a view of a longer tensor alive; its copy is as small as its window.
-        self._restore_others(self._resting)
+        for other, state in zip(self._others, self._rest.others, strict=True):
+            restore_state(other, state)
 
-    def _restore_others(self, states: tuple[dict[str, Any], ...]) -> None:
-        for layer, state in zip(self._others, states, strict=True):
-            restore_state(layer, state)
+    def _written(self, region: Region) -> int:
+        return self._capped[0].store.used[region]
 
     def _check_announced(self, steps: Tensor, grid: Grid) -> None:
         if self.grid is not None and grid != self.grid:
@@ -217,20 +234,19 @@ class CappedCache(Cache):
                 "give it the tokens of at least one step"
             )
 
-    def _check_written(self, start: int, tokens: int) -> None:
+    def _check_written(self, tokens: int) -> None:
         for index, layer in enumerate(self._capped):
-            if layer.store.held != start + tokens:
-                written = layer.store.held - start
+            if layer.store.held != self._rest.held + tokens:
+                written = layer.store.held - self._rest.held
                 raise UserError(f"{tokens} tokens were announced, but capped layer {index} received {written}")
+        start = self._rest.prefix + self._rest.held
         self._check_finite(start, start + tokens)
 
     def _check_finite(self, start: int, stop: int) -> None:
-        """One host sync a block: a sum is finite only if all its terms are."""
-        first = self._capped[0].store
-        base = first.used[Region.PREFIX] if first.held else 0
+        """One host sync a block, over the slots from `start` to `stop`: a sum is finite only if all its terms are."""
         sums = [
-            layer.keys[:, :, base + start : base + stop].sum(dtype=torch.float32)
-            + layer.values[:, :, base + start : base + stop].sum(dtype=torch.float32)
+            layer.keys[:, :, start:stop].sum(dtype=torch.float32)
+            + layer.values[:, :, start:stop].sum(dtype=torch.float32)
             for layer in self._capped
         ]
         finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite()
@@ -241,7 +257,8 @@ class CappedCache(Cache):
                 "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
             )
 
-    def _label(self, start: int, steps: Tensor, cells: Tensor, grid: Grid) -> None:
+    def _label(self, steps: Tensor, cells: Tensor, grid: Grid) -> None:
+        start = self._rest.held
         for index, layer in enumerate(self._capped):
             layer.store.label(start, steps, cells)
             scores = self.policy.on_step(self._view(index, grid, start))
@@ -263,39 +280,56 @@ class CappedCache(Cache):
         """Compact to `budget.target(incoming)` when `incoming` tokens do not fit; the full cache grows instead."""
         if self.held_tokens + incoming <= self._limit:
             return
-        if not self.policy.bounded:
-            for layer in self._capped:
-                layer.store.grow(max(2 * self._limit, self.held_tokens + incoming))
-            return
-        self.compact(min(self.budget.target(incoming), self.held_tokens))
+        if self.policy.bounded:
+            self.compact(min(self.budget.target(incoming), self.held_tokens))
+        else:
+            self._grow(max(2 * self._limit, self.held_tokens + incoming))
+
+    def _grow(self, tokens: int) -> None:
+        """A layer is replaced only when its larger copy is complete, so a failed allocation loses nothing."""
+        self.rollback()
+        for layer in self._capped:
+            if layer.store.limits[Region.STREAM] < tokens:
+                layer.store = layer.store.grown(tokens)
 
     def compact(self, keep: int) -> None:
         """Keep `keep` stream slots a layer and head, the ones that the policy names, in place.
 
-        Selection ends for all layers before any slot moves, and the moves neither allocate nor can be interrupted.
+        All or nothing: selection ends for all layers before any slot moves, and the moves neither allocate nor can be
+        interrupted.
         """
+        if not self.held_tokens:
+            return
         self.rollback()
-        self._calibrate()
-        kept = [self.policy.select(self._view(i), keep).to(torch.int32) for i in range(len(self._capped))]
+        first = all(layer.store.note is None for layer in self._capped) and not self.counters.compressions
+        try:
+            if first:
+                self._calibrate()
+            views = (self._view(index) for index in range(len(self._capped)))
+            kept = [self.policy.select(view, keep).to(torch.int32) for view in views]
+        except BaseException:
+            if first:
+                self._uncalibrate()
+            raise
         with deferred_interrupts():
             for layer, slots in zip(self._capped, kept, strict=True):
                 layer.store.compact(slots)
+            self._rest = replace(self._rest, held=keep)
             self.counters = replace(self.counters, compressions=self.counters.compressions + 1, fresh_steps=0)
 
     def _calibrate(self) -> None:
         """Before the first compaction, let the policy note what it needs of each layer and score what is held anew."""
-        if self.counters.compressions or any(layer.store.note is not None for layer in self._capped):
-            return
         notes = [self.policy.calibrate(self._view(i)) for i in range(len(self._capped))]
-        try:
-            for index, (layer, note) in enumerate(zip(self._capped, notes, strict=True)):
-                layer.store.note = note
-                self._store_scores(index, self.policy.rescore(self._view(index)))
-        except BaseException:
+        for index, (layer, note) in enumerate(zip(self._capped, notes, strict=True)):
+            layer.store.note = note
+            self._store_scores(index, self.policy.rescore(self._view(index)))
+
+    def _uncalibrate(self) -> None:
+        """The scores of before follow from the values, which have not moved."""
+        with deferred_interrupts():
             for index, layer in enumerate(self._capped):
                 layer.store.note = None
                 self._store_scores(index, self.policy.on_step(self._view(index)))
-            raise
 
     def _store_scores(self, index: int, scores: Tensor | None) -> None:
         if scores is not None:
@@ -314,35 +348,38 @@ class CappedCache(Cache):
     # Going back ----------------------------------------------------------------------------------------------------
 
     def rollback(self) -> None:
-        """Drop the room: every layer is as it was after the last step."""
-        if self._capped[0].store.used[Region.ROOM] or self._others:
-            self._undo(Region.ROOM, 0)
+        """Drop the room, and whatever an interrupted write has left: every layer is as it was after the last step."""
+        with deferred_interrupts():
+            self._go_to_rest()
 
     def snapshot(self) -> CacheState:
-        """Copy the memory (the room is dropped first)."""
+        """Copy the memory (the room is dropped first). The copy is not part of the cap."""
         self.rollback()
         stores = tuple(layer.store.state() for layer in self._capped)
-        return CacheState(stores, tuple(copy_state(layer) for layer in self._others), self.counters, self.grid)
+        return CacheState(stores, self._copied_others(), self.counters, self.grid)
 
     def restore(self, state: CacheState) -> None:
         """Put a snapshot of this cache back, in place."""
         with deferred_interrupts():
             for layer, store in zip(self._capped, state.stores, strict=True):
                 layer.store.restore(store)
-            self._restore_others(state.others)
-            self._resting = tuple(copy_state(layer) for layer in self._others)
+            for other, copied in zip(self._others, state.others, strict=True):
+                restore_state(other, copied)
+            self._settle()
             self.counters, self.grid = state.counters, state.grid
 
     def reset(self) -> None:
         """Forget everything; the buffers stay."""
-        super().reset()  # type: ignore[no-untyped-call]
-        self._resting = tuple(copy_state(layer) for layer in self._others)
-        self.counters, self.grid = Counters(), None
+        with deferred_interrupts():
+            super().reset()  # type: ignore[no-untyped-call]
+            self._settle()
+            self.counters, self.grid = Counters(), None
 
     def check_integrity(self) -> None:
         """Raise AssertionError unless all layers agree and every head's slots are in order, unique and on the grid."""
         for layer in self._capped:
             assert layer.store.used == self._capped[0].store.used, "layers hold different numbers of slots"
+            assert layer.store.held == self._rest.held, "slots that were never committed"
             _, _, steps, cells, scores = layer.store.stream()
             assert not bool(scores.isnan().any()), "a score is NaN"
             assert bool((steps.diff() >= 0).all()), "steps must ascend in every head"

@@ -83,15 +83,15 @@ class CappedLayer(CacheLayerMixin):
 
     def crop(self, tokens_to_remove: int) -> None:
         """Remove the last `-tokens_to_remove` tokens of the room, as assisted decoding asks for."""
-        left = self.store.used[Region.ROOM] - abs(tokens_to_remove)
+        used = self.store.used
+        left = used[Region.ROOM] - abs(int(tokens_to_remove))
         if tokens_to_remove > 0 or left < 0:
             raise UserError("only tokens of the room can be cropped, and by a negative number; the memory stays")
-        self.store.truncate(Region.ROOM, left)
+        self.store.truncate(used[Region.PREFIX], used[Region.STREAM], left)
 
     def reset(self) -> None:
         """Forget everything; the buffers stay."""
-        for region in reversed(Region):
-            self.store.truncate(region, 0)
+        self.store.truncate(0, 0)
         self.store.note = None
 
     def reorder_cache(self, beam_idx: Tensor) -> None:

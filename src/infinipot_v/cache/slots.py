@@ -187,16 +187,23 @@ class SlotStore:
         for buffer in self._stream_buffers():
             self._scratch.get(buffer.shape, buffer.dtype, buffer.device)
 
-    def truncate(self, region: Region, tokens: int) -> None:
-        """Forget all but the first `tokens` of `region`; the regions behind it must be empty."""
-        self.used[region] = tokens
+    def truncate(self, prefix: int, held: int, room: int = 0) -> None:
+        """Forget all but the first slots of each region."""
+        self.used = {Region.PREFIX: prefix, Region.STREAM: held, Region.ROOM: room}
 
-    def grow(self, tokens: int) -> None:
-        """Reallocate with `tokens` stream slots: for the unbounded full cache alone, which has no cap."""
-        state = self.state()
-        self.limits[Region.STREAM] = tokens
-        self._allocate(sum(self.limits.values()), tokens)
-        self.restore(state)
+    def grown(self, tokens: int) -> SlotStore:
+        """A copy with `tokens` stream slots, the room empty: for the unbounded full cache alone, which has no cap."""
+        larger = SlotStore(self.shape, self.limits[Region.PREFIX], tokens, self.limits[Region.ROOM], self._scratch)
+        kept = self.used[Region.PREFIX] + self.held
+        larger.keys[:, :, :kept], larger.values[:, :, :kept] = self.keys[:, :, :kept], self.values[:, :, :kept]
+        for ours, theirs in zip(self._metadata(), larger._metadata(), strict=True):
+            theirs[:, : self.held] = ours[:, : self.held]
+        larger.truncate(self.used[Region.PREFIX], self.held)
+        larger.note = self.note
+        return larger
+
+    def _metadata(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.steps, self.cells, self.scores
 
     def state(self) -> StoreState:
         """Copy prefix and stream."""
@@ -211,5 +218,5 @@ class SlotStore:
         self.keys[:, :, :kept], self.values[:, :, :kept] = state.keys, state.values
         self.steps[:, : state.held], self.cells[:, : state.held] = state.steps, state.cells
         self.scores[:, : state.held] = state.scores
-        self.used = {Region.PREFIX: state.prefix, Region.STREAM: state.held, Region.ROOM: 0}
+        self.truncate(state.prefix, state.held)
         self.note = state.note

@@ -57,7 +57,8 @@ def run() -> int:
     """Run the command line on `sys.argv` and return the exit code."""
     try:
         code = app(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
         return _complain(str(error))
@@ -66,10 +67,10 @@ def run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader went away; nothing that we print now would arrive, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        # What could not be written is not tried again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _complain(f"cannot read or write: {error}")
 
 
 def _complain(message: str) -> int:

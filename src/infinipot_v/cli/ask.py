@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,8 +39,8 @@ def ask(
     system: Annotated[str | None, typer.Option(help="System prompt instead of the template's.")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Length of an answer at most.")] = 128,
     temperature: Annotated[float | None, typer.Option(help="Above 0 samples; 0 is greedy.")] = None,
-    top_p: Annotated[float, typer.Option(help="Sample from this much of the probability.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Sample from so many tokens; 0: all.")] = 0,
+    top_p: Annotated[float | None, typer.Option(help="Sample from this much of the probability.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample from so many tokens; 0: all.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
     stop: Annotated[list[str] | None, typer.Option(help="A string that ends the answer; repeatable.")] = None,
     checkpoint_decoding: Annotated[
@@ -67,7 +67,7 @@ def ask(
     from infinipot_v.sources import open_source
 
     limits = Budget.parse(budget, keep=keep, room=room)
-    chosen = make_policy(policy, **dict(option_pair(text) for text in option or []))
+    kept_by = make_policy(policy, **dict(option_pair(text) for text in option or []))
     with open_source(video, fps=fps, start=start, end=end) as source:
         from infinipot_v.cli.quiet import quiet_libraries
         from infinipot_v.generate import Decoding
@@ -80,11 +80,14 @@ def ask(
         loaded = load_model(
             model, device=device, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map
         )
-        decoding = Decoding(max_new_tokens, temperature or 0.0, top_p, top_k, stop=tuple(stop or ()), seed=seed)
-        if checkpoint_decoding:
-            decoding = Decoding.of_checkpoint(loaded, max_new_tokens)
+        recommended = Decoding.of_checkpoint(loaded) if checkpoint_decoding else Decoding()
+        chosen: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        decoding = replace(
+            recommended, max_new_tokens=max_new_tokens, stop=tuple(stop or ()), seed=seed,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )  # fmt: skip
         session = Session(
-            loaded, limits, chosen, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
+            loaded, limits, kept_by, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
             positions=positions, block=block, decoding=decoding,
         )  # fmt: skip
         for question in questions:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from infinipot_v.evaluate.base import Asked, Benchmark, Item
 from infinipot_v.evaluate.contenders import Contender, Watcher
 from infinipot_v.evaluate.records import Record, RecordLog
+from infinipot_v.evaluate.sharing import SharedVision
 from infinipot_v.models.base import Model
 from infinipot_v.types import Frame
 
@@ -26,11 +28,13 @@ def run(
     """Fill the log. Units (item x contender) that it already holds whole are not run again."""
     items = list(benchmark.items())
     total, done = len(items) * len(contenders), 0
+    shared: Any = SharedVision(model)
     for item in items:
+        shared.forget()
         for contender in contenders:
             unit = (contender.policy, float(contender.fraction), item.name)
             if not log.done(unit):
-                log.write(unit, list(records_of(benchmark, model, contender, item, tokens_per_step)))
+                log.write(unit, list(records_of(benchmark, shared, contender, item, tokens_per_step)))
             done += 1
             progress(done, total)
 

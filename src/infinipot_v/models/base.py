@@ -79,6 +79,11 @@ class Model(ABC):
         ]
         return torch.cat(shown)
 
+    def check(self) -> None:
+        """Raise `UserError` where the checkpoint's parts do not fit each other; called once, after loading."""
+        self.prompt.prefix()
+        self.prompt.question(None, [], "?")
+
     @abstractmethod
     def grid_of(self, pixels: tuple[int, int]) -> Grid:
         """Tokens of a frame of `pixels` (height, width)."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,8 @@ def load_model(
     config = _config(folder, where)
     adapter = adapter_for(str(config.get("model_type")))
     device = _device(device)
+    if device_map == "meta":
+        raise UserError("device_map='meta' holds no weights: choose auto, or a device")
     placed = {"device_map": device_map} if device_map is not None else {}
     hf = _weights(
         folder,
@@ -49,14 +54,21 @@ def load_model(
     )
     hf = hf.eval() if placed else hf.eval().to(device)
     tokenizer = _tokenizer(folder, where)
-    placeholder = tokenizer.convert_ids_to_tokens(_video_token(hf.config))
-    recipe = PixelRecipe.from_configs(
-        _json(folder, "preprocessor_config.json", where), _json(folder, "video_preprocessor_config.json", where)
-    )
-    return adapter(hf, Prompt(tokenizer, _template(folder, tokenizer, where), placeholder), recipe, str(name))
+    with _damage(f"the checkpoint {folder} is damaged"):
+        placeholder = tokenizer.convert_ids_to_tokens(_video_token(hf.config))
+        if not isinstance(placeholder, str):
+            raise UserError(f"the video token of {folder} is not in its tokenizer: download the checkpoint again")
+        recipe = PixelRecipe.from_configs(
+            _json(folder, "preprocessor_config.json", where), _json(folder, "video_preprocessor_config.json", where)
+        )
+        model = adapter(hf, Prompt(tokenizer, _template(folder, tokenizer, where), placeholder), recipe, str(name))
+        model.check()
+    return model
 
 
 def _config(folder: str, where: dict[str, str]) -> dict[str, Any]:
+    if len(folder) > 1000 or "\0" in folder:
+        raise UserError(f"no checkpoint has such a name: {folder:.60}...")
     if (Path(folder).exists() or folder.startswith((".", "/", "~"))) and not Path(folder, "config.json").is_file():
         what = (
             "has no config.json"
@@ -107,11 +119,12 @@ def _device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise UserError(f"unknown device {device!r}: choose auto, cpu, cuda or cuda:0") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; choose cpu")
+        if torch.empty(1, device=device).device.type == "meta":
+            raise RuntimeError("it holds no data")
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's, for unknown and for absent devices
+        raise UserError(
+            f"device {device!r} cannot be used with this torch: choose auto, cpu, cuda or cuda:0"
+        ) from error
     return device
 
 
@@ -119,7 +132,8 @@ def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
     import torch
 
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    text = config.get("text_config") or {}
+    text = config.get("text_config")
+    text = text if isinstance(text, dict) else {}
     own = str(
         config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype") or "float32"
     )
@@ -133,30 +147,52 @@ def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
 
 
 def _weights(folder: str, **options: Any) -> Any:
-    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    loaded: Any = None
+    with _damage(f"the weights of {folder} cannot be loaded"):
+        loaded = AutoModelForImageTextToText.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **options
+        )
+    hf, info = loaded
+    lost = sorted(info["missing_keys"]) or sorted(str(key) for key in info["mismatched_keys"])
+    # A layer that the configuration does not know is as bad as one that is missing: the model would be another.
+    extra = sorted(key for key in info["unexpected_keys"] if re.search(r"(layers|blocks)\.\d+\.", key))
+    if lost or extra:
+        what = f"{len(lost)} tensors are missing" if lost else f"{len(extra)} tensors are not in its config.json"
+        raise UserError(
+            f"the weights of {folder} are incomplete: {what} ({(lost or extra)[0]}, ...): download it again"
+        )
+    return hf
+
+
+@contextmanager
+def _damage(what: str) -> Iterator[None]:
+    """Turn whatever transformers and its parsers raise into one line."""
     try:
-        return AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, **options)
-    except (OSError, SafetensorError, ImportError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"the weights of {folder} cannot be loaded: {reason}") from error
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{what}: {reason}") from error
 
 
 def _tokenizer(folder: str, where: dict[str, str]) -> Any:
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(folder, **where)
-    except Exception as error:  # transformers raises whatever its parsers raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"the tokenizer of {folder} cannot be loaded: {reason}") from error
+    with _damage(f"the tokenizer of {folder} cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+        if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+            raise UserError(f"the tokenizer of {folder} is empty (tokenizer.json): download the checkpoint again")
+        return tokenizer
 
 
 def _video_token(config: Any) -> int:
     for name in ("video_token_id", "video_token_index"):
         if getattr(config, name, None) is not None:
-            return int(getattr(config, name))
+            with _damage(f"config.json has an impossible {name}"):
+                return int(getattr(config, name))
     raise UserError("the checkpoint's config.json names no video token: it was not made for video")
 
 

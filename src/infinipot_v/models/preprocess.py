@@ -38,6 +38,21 @@ class PixelRecipe:
     max_pixels: int = 28 * 28 * 1280
     resample: int = 3
 
+    def __post_init__(self) -> None:
+        counts = (self.patch_size, self.merge_size, self.temporal_patch_size, self.min_pixels, self.max_pixels)
+        numbers = (*self.image_mean, *self.image_std, self.rescale_factor)
+        if not all(isinstance(count, int) and count > 0 for count in counts):
+            raise UserError(f"the checkpoint's preprocessor_config.json has impossible sizes: {counts}")
+        if not all(isinstance(number, int | float) for number in numbers) or 0 in (
+            *self.image_std,
+            self.rescale_factor,
+        ):
+            raise UserError(f"the checkpoint's preprocessor_config.json has impossible mean, std or scale: {numbers}")
+        if not len(self.image_mean) == len(self.image_std) == 3:
+            raise UserError(
+                "the checkpoint's preprocessor_config.json needs a mean and a std for each of three colours"
+            )
+
     @property
     def factor(self) -> int:
         """Side of the square of pixels behind one token of the language model."""

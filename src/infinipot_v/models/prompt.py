@@ -28,7 +28,9 @@ class Prompt:
     placeholder: str
 
     def prefix(self, system: str | None = None) -> list[int]:
-        """Token ids before the video: system prompt and what opens the video."""
+        """Token ids before the video: system prompt and what opens the video. Raises `UserError` as `question` does."""
+        if system is not None:
+            self._check("system prompt", system)
         return self._ids(self._split(system, [], "?")[0])
 
     def question(self, system: str | None, turns: Sequence[Turn], question: str) -> list[int]:
@@ -36,22 +38,42 @@ class Prompt:
 
         Raises `UserError` for an empty question and for one that contains one of the model's special tokens.
         """
-        if not question.strip():
+        if not isinstance(question, str) or not question.strip():
             raise UserError('the question is empty: write one in quotes, as in "What is on the table?"')
-        for token in self.tokenizer.all_special_tokens:
-            if token in question:
-                raise UserError(f"the question contains {token!r}, a special token of this model: leave it out")
+        self._check("question", question)
         return self._ids(self._split(system, turns, question)[1])
 
+    def plain(self, text: str) -> str:
+        """`text` without the model's special tokens, which would be read as such when the dialogue is shown again."""
+        for token in self.special_tokens:
+            text = text.replace(token, "")
+        return text
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Every token that a text must not contain: the tokenizer's special and added ones."""
+        return tuple({*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()})
+
+    def _check(self, what: str, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"the {what} is not valid text (UTF-8): write it again") from error
+        for token in self.special_tokens:
+            if token in text:
+                raise UserError(f"the {what} contains {token!r}, a special token of this model: leave it out")
+
     def _split(self, system: str | None, turns: Sequence[Turn], question: str) -> tuple[str, str]:
-        text = self.tokenizer.apply_chat_template(
-            _messages(system, turns, question), chat_template=self.template, tokenize=False, add_generation_prompt=True
-        )
+        messages = _messages(system, turns, question)
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages, chat_template=self.template, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # whatever a template raises: its syntax, its own refusals
+            raise UserError(f"the chat template fails: {str(error).strip() or type(error).__name__}") from error
         before, found, after = text.partition(self.placeholder)
         if not found:
-            raise UserError(
-                f"the checkpoint's chat template shows no video ({self.placeholder} is missing in its output)"
-            )
+            raise UserError(f"the checkpoint's chat template shows no video: its output has no {self.placeholder}")
         return before, after
 
     def _ids(self, text: str) -> list[int]:

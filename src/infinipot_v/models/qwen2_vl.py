@@ -10,8 +10,8 @@ from torch import Tensor
 
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.preprocess import normalise, patchify_qwen
-from infinipot_v.positions import MRopeClock
-from infinipot_v.types import Block, Frame, Grid
+from infinipot_v.positions import MRopeClock, TextStart
+from infinipot_v.types import Block, Frame, Grid, UserError
 
 
 class Qwen2VL(Model):
@@ -29,6 +29,17 @@ class Qwen2VL(Model):
         """Temporal indices a second; None where time is counted in steps."""
         return None
 
+    def check(self) -> None:
+        """The pixels' recipe must cut patches as the vision tower takes them."""
+        super().check()
+        vision, recipe = self.hf.config.vision_config, self.recipe
+        cut = (recipe.patch_size, recipe.merge_size, recipe.temporal_patch_size)
+        takes = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+        if cut != takes:
+            raise UserError(
+                f"preprocessor_config.json cuts patches (size, merge, frames) {cut}, but the vision tower takes {takes}"
+            )
+
     def grid_of(self, pixels: tuple[int, int]) -> Grid:
         """`merge_size` x `merge_size` patches become one token."""
         side = self.recipe.patch_size * self.recipe.merge_size
@@ -36,9 +47,13 @@ class Qwen2VL(Model):
 
     def clock(self, prefix: int, grid: Grid, text: str = "max") -> MRopeClock:
         """Three axes; text behind the video at max + 1, or where transformers puts it (`text="hf"`)."""
-        return MRopeClock(
-            prefix, grid, rate=self.time_rate, text="hf" if text == "hf" else "max", limit=self.position_limit
-        )
+        start: TextStart = "hf" if text == "hf" else "max"
+        whole = start == "hf" and self._whole_seconds()
+        return MRopeClock(prefix, grid, rate=self.time_rate, text=start, whole_seconds=whole, limit=self.position_limit)
+
+    def _whole_seconds(self) -> bool:
+        """Whether the installed transformers cuts the seconds of a step to whole ones; only absolute time asks."""
+        return False
 
     def temporal_frequencies(self) -> Tensor:
         """The first `mrope_section[0]` frequencies turn with time, the others with height and width."""

@@ -38,7 +38,7 @@ def policy_class(name: str) -> type[Policy]:
     return cast("type[Policy]", getattr(import_module(f"{__name__}.{module}"), attribute))
 
 
-def make_policy(policy: str | Policy, **options: object) -> Policy:
+def make_policy(policy: str | Policy, /, **options: object) -> Policy:
     """Build a policy from its name and options; a `Policy` is returned as it is.
 
     Raises `UserError` on an unknown name or option (naming the nearest) and on a value out of range.

@@ -21,6 +21,7 @@ from infinipot_v.policies.scores import (
     top_slots,
     van_scores,
     variation,
+    widest_kernel,
 )
 from infinipot_v.policies.steps import newest_steps, whole_steps, with_text
 from infinipot_v.types import Grid, UserError
@@ -39,8 +40,9 @@ class InfiniPotV(Policy):
     `tar_keys` "stored": keys as they lie in the cache, the paper's offline form; "content": with the temporal
                rotation undone, where the cache offers that (`KVView.content`).
 
-    Departures: "same cell" is a token's true cell, not its place in the cache; text in the stream is evictable, worth
-    the best of its step; without any recent step there is no present to differ from, so TaR picks nothing.
+    Departures: the kernel is no wider than the grid allows (`widest_kernel`); "same cell" is a token's true cell, not
+    its place in the cache; text in the stream is evictable, worth the best of its step; without any recent step there
+    is no present to differ from, so TaR picks nothing.
     """
 
     name: ClassVar[str] = "infinipot-v"
@@ -79,7 +81,9 @@ class InfiniPotV(Policy):
     def calibrate(self, view: KVView) -> Note:
         """The layer's pooling `kernel` and the `variation` it follows from (left out when all values are zero)."""
         cv = variation(van_scores(view.values)[view.cells >= 0])
-        kernel = choose_kernel(cv, self.thresholds) if self.pooling == "adaptive" else 1
+        assert isinstance(view.grid, Grid)
+        adaptive = self.pooling == "adaptive"
+        kernel = min(choose_kernel(cv, self.thresholds), widest_kernel(view.grid)) if adaptive else 1
         return {"kernel": kernel} if cv is None else {"kernel": kernel, "variation": cv}
 
     def rescore(self, view: KVView) -> Tensor:

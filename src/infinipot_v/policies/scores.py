@@ -140,6 +140,14 @@ def variation(norms: Tensor) -> float | None:
     return float(deviation / mean) if float(mean) > TINY else None
 
 
+def widest_kernel(grid: Grid) -> int:
+    """The widest odd kernel that fits seven tenths of the grid's shorter side, as 7 does in the paper's 10 x 13.
+
+    [ours] On smaller grids a wider one would average whole pictures: on 4 x 4, measured, it costs VaN its use.
+    """
+    return max(1, (7 * min(grid.height, grid.width) // 10 - 1) // 2 * 2 + 1)
+
+
 def choose_kernel(cv: float | None, thresholds: tuple[float, float, float]) -> int:
     """7 if CV < t1, 5 if CV < t2, 3 if CV < t3, else 1: smooth (shallow) layers get wide kernels. None means 1."""
     if cv is None:

@@ -20,6 +20,8 @@ from infinipot_v.types import Frame, UserError
 
 TOLERANCE = 1e-3
 """Containers round timestamps to a millisecond: a frame this much before its tick is on it."""
+MOST_FPS, MOST_SECONDS = 1000, 10**8
+"""No video has more frames a second, or lasts longer."""
 UNKNOWN_RATE = 25.0
 """Frames a second of a stream that says neither its rate nor its timestamps."""
 
@@ -161,20 +163,25 @@ class VideoFile:
 
 
 def _check_range(fps: float, start: float | None, end: float | None) -> None:
-    if not (math.isfinite(fps) and fps > 0):
-        raise UserError(f"fps is {fps}: give a number above 0, such as 1 or 0.5")
+    if not (math.isfinite(fps) and 0 < fps <= MOST_FPS):
+        raise UserError(f"fps is {fps}: give a number above 0 and at most {MOST_FPS}, such as 1 or 0.5")
     for name, value in (("start", start), ("end", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
+        if value is not None and not 0 <= value <= MOST_SECONDS:
             raise UserError(f"{name} is {value}: give seconds from 0 on")
     if end is not None and (start or 0.0) >= end:
         raise UserError(f"start ({start or 0:g} s) is not before end ({end:g} s): nothing would be watched")
 
 
 def _check_path(path: Path) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise UserError(f"no such file: {path}; check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path!s:.80} cannot be opened ({reason}); check the path") from error
     if path.is_dir():
         raise UserError(f"{path} is a folder: give one video file in it")
-    if not path.exists():
-        raise UserError(f"no such file: {path}; check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes): copy or download it again")
 

@@ -22,12 +22,14 @@ def as_frames(
 
     Frames bring their own time. Arrays need one: `seconds` is the time of one array, or one time an array, or, with
     `fps`, the time of the first. Lazy: nothing is taken from an iterable before it is asked for.
-    Raises `UserError` for anything else, naming what came. The order of times is not checked here.
+    Arrays are copied, for a camera loop fills the same buffer again and a frame may wait; the pixels of a `Frame` are
+    its own and must not change. Raises `UserError` for anything else, naming what came. The order of times is not
+    checked here.
     """
     if isinstance(source, Frame):
         yield _checked(source.pixels, source.seconds)
     elif _is_array(source) and np.ndim(source) != 4:
-        yield _checked(source, seconds)
+        yield _checked(np.array(source), seconds)
     elif isinstance(source, Iterable) and not isinstance(source, str | bytes | dict):
         yield from _many(source, _times(seconds, fps))
     else:
@@ -39,7 +41,7 @@ def _many(source: Iterable[Any], times: Iterator[float] | None) -> Iterator[Fram
         if isinstance(item, Frame):
             yield _checked(item.pixels, item.seconds)
         elif _is_array(item):
-            yield _checked(item, None if times is None else next(times, None))
+            yield _checked(np.array(item), None if times is None else next(times, None))
         else:
             raise UserError(f"cannot watch {_name(item)}: an iterable must hold Frames or uint8 arrays")
 

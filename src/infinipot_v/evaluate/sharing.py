@@ -1,0 +1,36 @@
+"""Vision once: every contender watches the same frames, so what the vision tower says of them is kept for one item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from infinipot_v.models.base import Canvas, Model
+from infinipot_v.types import Block, Frame
+
+
+class SharedVision:
+    """A model whose `encode` remembers its blocks until `forget`; everything else is the model's own.
+
+    Exact: a block depends on its frames, the canvas and the number of its first step, and those are the key.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._blocks: dict[tuple[object, ...], Block] = {}
+
+    def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
+        """See `Model.encode`. Frames are told apart by their times, which is enough within one item."""
+        key = (first_step, canvas, tuple(frame.seconds for frame in frames))
+        if key not in self._blocks:
+            self._blocks[key] = self._model.encode(frames, canvas, first_step)
+        return self._blocks[key]
+
+    def forget(self) -> None:
+        """The next item has other frames."""
+        self._blocks.clear()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._model, name)
