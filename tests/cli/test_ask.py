@@ -62,8 +62,8 @@ def test_answers_are_printed_and_bytes_are_a_budget(clip, checkpoint):
 def test_policy_options_and_decoding_reach_the_session(clip, checkpoint):
     done = infinipot(
         "ask", clip, "What?", "--model", checkpoint("qwen2_vl"), "--fps", 10, "--budget", 64, "--tokens-per-step", 16,
-        "-o", "alpha=0.25", "-o", "pooling=off", "--temperature", 1.5, "--top-k", 5, "--seed", 3, "--system", "Be brief.",
-        "--positions", "hf", "--block", 2, "--keep", 0.5, "--max-new-tokens", 5, "--json",
+        "-o", "alpha=0.25", "-o", "pooling=off", "--temperature", 1.5, "--top-k", 5, "--seed", 3,
+        "--system", "Be brief.", "--positions", "hf", "--block", 2, "--keep", 0.5, "--max-new-tokens", 5, "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     memory = json.loads(done.stdout)["memory"]
@@ -149,7 +149,9 @@ def test_no_video_stream(tmp_path, checkpoint):
 
 
 def test_help_is_quick_and_imports_no_torch():
-    script = "import sys, infinipot_v.cli; sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'av')))"
+    script = (
+        "import sys, infinipot_v.cli; sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'av')))"
+    )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
     assert "ask" in infinipot("--help").stdout
     assert infinipot("--version").stdout.startswith("infinipot-v ")

@@ -58,10 +58,8 @@ def load_model(
         placeholder = tokenizer.convert_ids_to_tokens(_video_token(hf.config))
         if not isinstance(placeholder, str):
             raise UserError(f"the video token of {folder} is not in its tokenizer: download the checkpoint again")
-        recipe = PixelRecipe.from_configs(
-            _json(folder, "preprocessor_config.json", where), _json(folder, "video_preprocessor_config.json", where)
-        )
-        model = adapter(hf, Prompt(tokenizer, _template(folder, tokenizer, where), placeholder), recipe, str(name))
+        prompt = Prompt(tokenizer, _template(folder, tokenizer, where), placeholder)
+        model = adapter(hf, prompt, _recipe(folder, where), str(name))
         model.check()
     return model
 
@@ -186,6 +184,15 @@ def _tokenizer(folder: str, where: dict[str, str]) -> Any:
         if not tokenizer("a", add_special_tokens=False)["input_ids"]:
             raise UserError(f"the tokenizer of {folder} is empty (tokenizer.json): download the checkpoint again")
         return tokenizer
+
+
+def _recipe(folder: str, where: dict[str, str]) -> PixelRecipe:
+    """The pixels' recipe, from whichever of its files the checkpoint has."""
+    video = _json(folder, "video_preprocessor_config.json", where)
+    image = _json(folder, "preprocessor_config.json", where) or _json(folder, "processor_config.json", where)
+    if image is None and video is None:
+        raise UserError(f"{folder} has no preprocessor_config.json: download the checkpoint again, with all its files")
+    return PixelRecipe.from_configs(image, video)
 
 
 def _video_token(config: Any) -> int:

@@ -167,7 +167,7 @@ def _check_range(fps: float, start: float | None, end: float | None) -> None:
         raise UserError(f"fps is {fps}: give a number above 0 and at most {MOST_FPS}, such as 1 or 0.5")
     for name, value in (("start", start), ("end", end)):
         if value is not None and not 0 <= value <= MOST_SECONDS:
-            raise UserError(f"{name} is {value}: give seconds from 0 on")
+            raise UserError(f"{name} is {value}: give seconds from 0 to {MOST_SECONDS:.0e}")
     if end is not None and (start or 0.0) >= end:
         raise UserError(f"start ({start or 0:g} s) is not before end ({end:g} s): nothing would be watched")
 
