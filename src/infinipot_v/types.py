@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-TEXT_CELL = -1
-"""The cell of a token that lies in the stream but on no grid (a timestamp, say)."""
-
 
 class UserError(ValueError):
     """A mistake of the caller's; the message is one line and says the remedy. The CLI exits with 2 on it."""
@@ -50,7 +47,7 @@ class Grid:
 class Block:
     """Consecutive encoded steps, ready for the prefill.
 
-    `embeddings` `[tokens, hidden]`; `steps` and `cells` int64 `[tokens]` on the CPU (`TEXT_CELL` for text);
+    `embeddings` `[tokens, hidden]`; `steps` and `cells` int64 `[tokens]` on the CPU (cell -1: text in the stream);
     `seconds` holds one start time a step; `extras` are further tensors the language model wants beside the embeddings.
     """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +23,8 @@ from transformers.cache_utils import Cache
 from infinipot_v.budget import Budget
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.layers import CappedLayer, LayerPlan, capped, copy_state, plan_layers, restore_state, state_bytes
-from infinipot_v.cache.slots import Region, Scratch, Shape, SlotStore, StoreState
+from infinipot_v.cache.slots import Region, Scratch, Shape, SlotStore
+from infinipot_v.cache.state import CacheState, Counters, Rest
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies import make_policy
 from infinipot_v.policies.base import ContentKeys, KVView, Policy
@@ -32,36 +33,6 @@ from infinipot_v.types import Grid, UserError
 
 class NonFiniteError(UserError):
     """NaN or infinity in a step's keys or values; the step was rolled back."""
-
-
-@dataclass(frozen=True)
-class Counters:
-    """What a cache has done. `fresh_steps` counts whole steps since the last compaction."""
-
-    steps: int = 0
-    seen_tokens: int = 0
-    fresh_steps: int = 0
-    compressions: int = 0
-    newest_step: int = -1
-
-
-@dataclass(frozen=True)
-class Rest:
-    """What a cache goes back to: the filled slots of prefix and stream, and a copy of the other layers' state."""
-
-    prefix: int
-    held: int
-    others: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class CacheState:
-    """An in-memory copy of a cache at rest: every layer's state, the counters and the grid."""
-
-    stores: tuple[StoreState, ...]
-    others: tuple[dict[str, Any], ...]
-    counters: Counters
-    grid: Grid | None
 
 
 class CappedCache(Cache):

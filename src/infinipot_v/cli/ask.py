@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infinipot_v.policies import policy_names
+from infinipot_v.policies import make_policy, policy_names
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
+    from infinipot_v.generate import Decoding
+    from infinipot_v.models.base import Model
     from infinipot_v.session import Session
     from infinipot_v.sources.file import VideoFile
     from infinipot_v.types import Answer
@@ -61,42 +64,65 @@ def ask(
         raise no_model()
     # Everything that can be wrong without the model is found before the model is loaded.
     from infinipot_v.budget import Budget
-    from infinipot_v.cli.progress import watching
-    from infinipot_v.policies import make_policy
     from infinipot_v.policies.options import option_pair
     from infinipot_v.sources import open_source
 
     limits = Budget.parse(budget, keep=keep, room=room)
     kept_by = make_policy(policy, **dict(option_pair(text) for text in option or []))
     with open_source(video, fps=fps, start=start, end=end) as source:
-        from infinipot_v.cli.quiet import quiet_libraries
-        from infinipot_v.generate import Decoding
-        from infinipot_v.models.load import load_model
-        from infinipot_v.session import Session
-
-        quiet_libraries()
-        if model == "pocket":
-            typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
-        loaded = load_model(
+        loaded = _loaded(
             model, device=device, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map
         )
-        recommended = Decoding.of_checkpoint(loaded) if checkpoint_decoding else Decoding()
-        chosen: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-        decoding = replace(
-            recommended, max_new_tokens=max_new_tokens, stop=tuple(stop or ()), seed=seed,
-            **{name: value for name, value in chosen.items() if value is not None},
-        )  # fmt: skip
+        decoding = _decoding(loaded, checkpoint_decoding, max_new_tokens, temperature, top_p, top_k, seed, stop or ())
+        from infinipot_v.session import Session
+
         session = Session(
             loaded, limits, kept_by, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
             positions=positions, block=block, decoding=decoding,
         )  # fmt: skip
-        for question in questions:
-            session.check_question(question)
-        with watching(source, session) as frames:
-            session.watch(frames)
-        answers = [_answer(session, question, as_json) for question in questions]
+        answers = _watch_and_answer(session, source, questions, as_json)
     if as_json:
         typer.echo(json.dumps(_result(session, source, answers, model, policy)))
+
+
+def _loaded(model: str, **options: Any) -> Model:
+    from infinipot_v.cli.quiet import quiet_libraries
+    from infinipot_v.models.load import load_model
+
+    quiet_libraries()
+    if model == "pocket":
+        typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
+    return load_model(model, **options)
+
+
+def _decoding(
+    model: Model,
+    recommended: bool,
+    max_new_tokens: int,
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    seed: int,
+    stop: Sequence[str],
+) -> Decoding:
+    """Greedy, or as the checkpoint recommends; what the user said overrules either."""
+    from infinipot_v.generate import Decoding
+
+    said = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    start = Decoding.of_checkpoint(model) if recommended else Decoding()
+    return replace(start, max_new_tokens=max_new_tokens, stop=tuple(stop), seed=seed, **given)
+
+
+def _watch_and_answer(session: Session, source: VideoFile, questions: Sequence[str], quietly: bool) -> list[Answer]:
+    """Watch all of the source, then ask; a question that cannot be asked is found before the first frame."""
+    from infinipot_v.cli.progress import watching
+
+    for question in questions:
+        session.check_question(question)
+    with watching(source, session) as frames:
+        session.watch(frames)
+    return [_answer(session, question, quietly) for question in questions]
 
 
 def _answer(session: Session, question: str, quietly: bool) -> Answer:

@@ -32,7 +32,7 @@ def watching(source: VideoFile, session: Session) -> Iterator[Iterator[Frame]]:
             for count, frame in enumerate(source, 1):
                 yield frame
                 rate = count / (time.perf_counter() - began)
-                held, cap = session.cache.held_tokens, session.cache.budget.tokens
+                held, cap = session.cache.held_tokens, session.cache.tokens
                 progress.update(
                     task, completed=count, state=f"{frame.seconds:.0f} s  {rate:.1f} frames/s  {held}/{cap} tokens"
                 )
