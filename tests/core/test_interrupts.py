@@ -20,6 +20,14 @@ from tests.plain import noise_frames
 SHORT = Decoding(max_new_tokens=4)
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """Jobs in the background of a shell ignore SIGINT; here it must interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def model(checkpoint):
     return load_model(checkpoint("qwen2_vl"), device="cpu")

@@ -29,7 +29,7 @@ def as_frames(
     if isinstance(source, Frame):
         yield _checked(source.pixels, source.seconds)
     elif _is_array(source) and np.ndim(source) != 4:
-        yield _checked(np.array(source), seconds)
+        yield _checked(np.asarray(source).copy(), seconds)
     elif isinstance(source, Iterable) and not isinstance(source, str | bytes | dict):
         yield from _many(source, _times(seconds, fps))
     else:
@@ -41,7 +41,7 @@ def _many(source: Iterable[Any], times: Iterator[float] | None) -> Iterator[Fram
         if isinstance(item, Frame):
             yield _checked(item.pixels, item.seconds)
         elif _is_array(item):
-            yield _checked(np.array(item), None if times is None else next(times, None))
+            yield _checked(np.asarray(item).copy(), None if times is None else next(times, None))
         else:
             raise UserError(f"cannot watch {_name(item)}: an iterable must hold Frames or uint8 arrays")
 
