@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+import numpy as np
+
 from infinipot_v.budget import Budget
 from infinipot_v.evaluate.base import Item
 from infinipot_v.generate import Decoding
@@ -20,6 +22,7 @@ from infinipot_v.types import Frame, UserError
 
 LAST_FRAMES = "last-frames"
 FRAMES = 4
+BLIND = "blind"
 DECODING = Decoding(max_new_tokens=8)
 
 
@@ -95,9 +98,23 @@ class LastFrames:
         return self._session.cache.nbytes if self._session else 0
 
 
+class Blind(LastFrames):
+    """The control that sees nothing: one grey step instead of the stream. What it gets right can be guessed."""
+
+    def watch(self, frames: Sequence[Frame]) -> None:
+        """Look away."""
+        grey = [Frame(np.full_like(frames[0].pixels, 128), float(second)) for second in range(2)]
+        self._frames.clear()
+        super().watch(grey)
+
+
+CONTROLS: dict[str, type[LastFrames]] = {LAST_FRAMES: LastFrames, BLIND: Blind}
+"""What takes part without keeping a memory, under the name that it has in the place of a policy's."""
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A policy and the share of the full cache's tokens that it may hold; `last-frames` has `FRAMES` frames instead.
+    """A policy and the share of the full cache's tokens that it may hold, or one of the `CONTROLS` without a memory.
 
     `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5`; `keep` is the budget's, the others are the policy's.
     Raises `UserError` for unknown names, unknown options and a share out of range.
@@ -109,7 +126,7 @@ class Contender:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise UserError(f"a budget of {self.fraction} of the full cache is out of range: write 1/16, or 0.5")
-        if self.policy != LAST_FRAMES:
+        if self.policy not in CONTROLS:
             self._parsed()
 
     @property
@@ -119,13 +136,13 @@ class Contender:
 
     @property
     def shares(self) -> bool:
-        """Whether a share can be chosen for it; the full cache has all, `last-frames` has frames."""
-        return self.policy not in ("full", LAST_FRAMES)
+        """Whether a share can be chosen for it; the full cache has all, the controls have frames."""
+        return self.policy != "full" and self.policy not in CONTROLS
 
     def watcher(self, model: Model, item: Item, tokens_per_step: int, room: int = 512) -> Watcher:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
-        if self.policy == LAST_FRAMES:
-            return LastFrames(model, FRAMES, tokens_per_step, room)
+        if self.policy in CONTROLS:
+            return CONTROLS[self.policy](model, FRAMES, tokens_per_step, room)
         policy, keep = self._parsed()
         tokens = max(item.step_tokens, int(self.fraction * item.tokens))
         budget = Budget(tokens=tokens, keep=keep, room=room)

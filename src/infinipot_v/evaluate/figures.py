@@ -9,7 +9,7 @@ from typing import Any
 from infinipot_v.evaluate.rows import DELAYED, DELAYS, Row, share
 from infinipot_v.types import UserError
 
-ALONE = ("full", "last-frames")
+ALONE = ("full", "last-frames", "blind")
 """Contenders without a budget of their own: lines across the picture."""
 COLOURS = {
     "infinipot-v": "#c2410c",
@@ -18,6 +18,7 @@ COLOURS = {
     "sliding-window": "#059669",
     "random": "#9333ea",
     "last-frames": "#6b7280",
+    "blind": "#d1d5db",
     "infinipot-v-code": "#d97706",
 }
 
@@ -87,7 +88,9 @@ def _compared_share(rows: Sequence[Row]) -> float:
 
 
 def _name(row: Row) -> str:
-    return {"full": "full cache", "last-frames": "last 4 frames, no memory"}.get(row.policy, row.policy)
+    return {"full": "full cache", "last-frames": "last 4 frames, no memory", "blind": "no video"}.get(
+        row.policy, row.policy
+    )
 
 
 def _finish(axes: Any, title: str) -> None:

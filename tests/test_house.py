@@ -1,0 +1,81 @@
+"""The house keeps its order: who may import whom, what is public, and that importing costs nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import infinipot_v
+
+SOURCE = Path(infinipot_v.__file__).parent
+BASE = {"types", "interrupts"}
+MAY_IMPORT = {
+    "types": set(),
+    "interrupts": set(),
+    "budget": {"types"},
+    "policies": {"types", "policies"},
+    "sources": {"types", "sources"},
+    "positions": {"types"},
+    "peak": set(),
+    "cache": BASE | {"budget", "policies", "cache"},
+    "models": {"types", "positions", "models"},
+    "generate": {"types", "cache", "models"},
+    "dialogue": {"types", "models"},
+    "answering": {"types", "cache", "dialogue", "generate", "models", "positions"},
+    "session": {"*"} - {"cli", "evaluate"},
+    "pocket": {"types", "pocket"},
+    "testing": {"types", "testing"},
+}
+"""Rooms and what they may know. `session`, `evaluate` and `cli` may know all below them; nobody knows those two."""
+
+
+def imports_of(path: Path) -> set[str]:
+    """Our own rooms that a file imports, wherever in the file."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        rooms |= {name.split(".")[1] for name in names if name.startswith("infinipot_v.")}
+    return rooms
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def test_who_may_import_whom():
+    wrong = []
+    for path in SOURCE.rglob("*.py"):
+        room, rooms = room_of(path), imports_of(path)
+        allowed = MAY_IMPORT.get(room, {"*"})
+        if "*" not in allowed and not rooms <= allowed:
+            wrong.append((str(path.relative_to(SOURCE)), sorted(rooms - allowed)))
+        if room not in ("cli", "evaluate", "__main__") and rooms & {"cli", "evaluate"}:
+            wrong.append((str(path.relative_to(SOURCE)), "imports the outside"))
+    assert wrong == []
+
+
+def test_only_the_cache_knows_transformers_cache_classes():
+    knowing = [path for path in SOURCE.rglob("*.py") if "transformers.cache_utils" in path.read_text()]
+    assert {room_of(path) for path in knowing} == {"cache"}
+
+
+def test_the_public_names():
+    assert set(infinipot_v.__all__) == set(dir(infinipot_v))
+    assert all(getattr(infinipot_v, name) is not None for name in infinipot_v.__all__)
+    assert set(infinipot_v._HOMES) | {"__version__"} == set(infinipot_v.__all__)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    script = "import sys, infinipot_v; sys.exit(bool({'torch', 'transformers', 'av', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_files_and_functions_stay_small():
+    for path in SOURCE.rglob("*.py"):
+        assert path.read_text().count("\n") <= 400, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 70, f"{path}: {node.name}"
