@@ -44,7 +44,11 @@ def evaluate(
     result = {"rows": plain(rows), "settings": log.settings}
     (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / f"{name}.md").write_text(markdown(rows))
-    _picture(rows, out / f"{name}.png", f"{name}: {log.settings['model']}, seeds {seeds}, {steps} steps")
+    _picture(
+        rows,
+        out / f"{name}.png",
+        f"{name} benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s",
+    )
     typer.echo(json.dumps(result) if as_json else markdown(rows), nl=as_json)
 
 

@@ -23,7 +23,12 @@ def watching(source: VideoFile, session: Session) -> Iterator[Iterator[Frame]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=18), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=18),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("watching", total=source.expected_frames, state="")
         began = time.perf_counter()

@@ -32,11 +32,12 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (memory, forgetting) = pyplot.subplots(1, 2, figsize=(13, 5.2), dpi=110)
+    figure, (memory, forgetting) = pyplot.subplots(1, 2, figsize=(13, 6), dpi=110)
     _accuracy_against_memory(memory, rows)
     _forgetting(forgetting, rows)
     figure.suptitle(title)
-    figure.tight_layout()
+    figure.legend(*memory.get_legend_handles_labels(), loc="lower center", ncol=4, frameon=False)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.savefig(path)
     pyplot.close(figure)
 
@@ -98,4 +99,3 @@ def _finish(axes: Any, title: str) -> None:
     axes.set_ylabel("accuracy")
     axes.set_title(title)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=8)
