@@ -63,15 +63,16 @@ class Remembering:
 
 
 class LastFrames:
-    """The control without a memory: the last `count` frames, prefilled into an empty cache at each question.
+    """The control without a memory: the last `FRAMES` frames, prefilled into an empty cache at each question.
 
     Keeping the newest slots of a running cache would not be it: their keys and values have attended to what was
     evicted, and so remember it. Source of the idea: arXiv 2604.02317.
     """
 
-    def __init__(self, model: Model, count: int, tokens_per_step: int, room: int) -> None:
+    def __init__(self, model: Model, item: Item, tokens_per_step: int, room: int) -> None:
         self._model, self._resolution, self._room = model, tokens_per_step, room
-        self._frames: deque[Frame] = deque(maxlen=count)
+        self._step_tokens = item.step_tokens
+        self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._session: Session | None = None
 
     def watch(self, frames: Sequence[Frame]) -> None:
@@ -82,7 +83,8 @@ class LastFrames:
     def ask(self, question: str) -> str:
         """Prefill what is in the window, answer, and throw the cache away when the window moves."""
         if self._session is None:
-            budget = Budget(tokens=self._resolution * len(self._frames), room=self._room)
+            steps = -(-len(self._frames) // self._model.frames_per_step)
+            budget = Budget(tokens=self._step_tokens * steps, room=self._room)
             self._session = Session(self._model, budget, "full", tokens_per_step=self._resolution, decoding=DECODING)
             self._session.watch(list(self._frames))
         return self._session.ask(question, remember=False).text
@@ -142,7 +144,7 @@ class Contender:
     def watcher(self, model: Model, item: Item, tokens_per_step: int, room: int = 512) -> Watcher:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
         if self.policy in CONTROLS:
-            return CONTROLS[self.policy](model, FRAMES, tokens_per_step, room)
+            return CONTROLS[self.policy](model, item, tokens_per_step, room)
         policy, keep = self._parsed()
         tokens = max(item.step_tokens, int(self.fraction * item.tokens))
         budget = Budget(tokens=tokens, keep=keep, room=room)
