@@ -44,11 +44,11 @@ def test_eval_writes_rows_a_table_and_a_picture_and_goes_on_where_it_stopped(run
     assert rows["uniform", "all", "all"]["held_tokens"] <= 80 < everything["held_tokens"] == 160
     settings = json.loads(out)["settings"]
     assert settings["seeds"] == [3, 5] and settings["splits"] == ["dev"] and len(settings["world"]) == 12
-    lines = (tmp_path / "results/pocket.jsonl").read_text().splitlines()
+    lines = (tmp_path / "eval-results/pocket.jsonl").read_text().splitlines()
     code, out, _ = run(*some[:-1], "--policies", "full,uniform,random")
     assert code == 0 and out.startswith("| policy |") and "| random | 1/2 |" in out
-    assert (tmp_path / "results/pocket.jsonl").read_text().splitlines()[: len(lines)] == lines
-    assert width(tmp_path / "results/pocket.png") > 1000
+    assert (tmp_path / "eval-results/pocket.jsonl").read_text().splitlines()[: len(lines)] == lines
+    assert width(tmp_path / "eval-results/pocket.png") > 1000
     code, out, _ = run("compare", "full", "random@1/2", "--json")
     difference = json.loads(out)
     assert code == 0 and difference["low"] <= difference["difference"] <= difference["high"] and difference["n"] > 0

@@ -26,7 +26,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A checkpoint folder or hub id, or pocket.")] = "pocket",
     policies: Annotated[str, typer.Option(help="Policies, comma-separated.")] = POLICIES,
     budgets: Annotated[str, typer.Option(help="Shares of the full cache, comma-separated.")] = BUDGETS,
-    seeds: Annotated[str, typer.Option(help="Streams A:B; from 0 development, from 1000000 test.")] = "1000000:1000040",
+    seeds: Annotated[str, typer.Option(help="Streams A:B; from 0 development, from 1000000 test.")] = "1000000:1000024",
     steps: Annotated[int, typer.Option(help="Length of a stream in steps of 2 s.")] = 128,
     out: Annotated[Path, typer.Option(help="Folder of the records; a run that stopped goes on from them.")] = Path(
         "results"
@@ -55,7 +55,7 @@ def evaluate(
 def compare(
     a: Annotated[str, typer.Argument(help="POLICY or POLICY@SHARE, as in infinipot-v@1/16.")],
     b: Annotated[str, typer.Argument(help="What it is compared with.")],
-    records: Annotated[Path, typer.Option(help="Records of `infinipot-v eval`.")] = Path("results/pocket.jsonl"),
+    records: Annotated[Path, typer.Option(help="Records of `infinipot-v eval`.")] = Path("eval-results/pocket.jsonl"),
     delayed: Annotated[bool, typer.Option(help="Only questions whose evidence is gone.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
@@ -106,7 +106,7 @@ def seeds_of(text: str) -> range:
     """Read `A:B` as the seeds A to B - 1; raises `UserError`."""
     first, colon, last = text.partition(":")
     if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        raise UserError(f"cannot read the seeds {text!r}: write A:B with A below B, as in 1000000:1000040")
+        raise UserError(f"cannot read the seeds {text!r}: write A:B with A below B, as in 1000000:1000024")
     return range(int(first), int(last))
 
 
