@@ -28,8 +28,8 @@ def evaluate(
     budgets: Annotated[str, typer.Option(help="Shares of the full cache, comma-separated.")] = BUDGETS,
     seeds: Annotated[str, typer.Option(help="Streams A:B; from 0 development, from 1000000 test.")] = "1000000:1000024",
     steps: Annotated[int, typer.Option(help="Length of a stream in steps of 2 s.")] = 128,
-    out: Annotated[Path, typer.Option(help="Folder of the records; a run that stopped goes on from them.")] = Path(
-        "results"
+    out: Annotated[Path, typer.Option(help="Folder of the records; a stopped run goes on from them.")] = Path(
+        "eval-results"
     ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
