@@ -52,7 +52,8 @@ def load_model(
         **where,
         **options,
     )
-    hf = hf.eval() if placed else hf.eval().to(device)
+    # A quantised model was placed while it was loaded, and refuses to be moved.
+    hf = hf.eval() if placed or getattr(hf, "is_quantized", False) else hf.eval().to(device)
     tokenizer = _tokenizer(folder, where)
     with _damage(f"the checkpoint {folder} is damaged"):
         placeholder = tokenizer.convert_ids_to_tokens(_video_token(hf.config))
