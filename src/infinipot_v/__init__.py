@@ -1,4 +1,4 @@
-"""InfiniPot-V: a memory for video that never grows, for any open multimodal LLM.
+"""InfiniPot-V: a memory for video that never grows, for open multimodal LLMs.
 
 An independent implementation of arXiv 2506.15745 with a hard cap in bytes. The public names are those of `__all__`;
 each is imported when it is first used, so that importing the package costs nothing.

@@ -124,7 +124,7 @@ class Session:
         if self.cache.policy.bounded and tokens < canvas.grid.tokens:
             raise UserError(
                 f"a budget of {tokens} tokens is below one step ({canvas.grid.tokens} tokens at this resolution): "
-                "raise the budget or lower tokens_per_step"
+                "raise the budget or lower tokens_per_step (--tokens-per-step)"
             )
         if limit is not None and len(self._prefix) + room >= limit:
             raise UserError(

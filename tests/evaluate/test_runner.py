@@ -191,7 +191,7 @@ def test_rows_add_up():
     rows = {(row.kind, row.delay): row for row in rows_of(records)}
     assert (rows["all", "all"].correct, rows["all", "all"].n) == (3, 4)
     assert (rows["all", DELAYED].correct, rows["all", DELAYED].n) == (2, 3)
-    assert [rows["all", d].n for d in ("now", "1-16 s", "17-64 s", "over 64 s")] == [1, 1, 1, 1]
+    assert [rows["all", d].n for d in ("visible", "1-16 s", "17-64 s", "over 64 s")] == [1, 1, 1, 1]
     assert "| a | 1/4 | 7 | 75.0 (" in markdown(list(rows.values()))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def ask(
     video: Annotated[Path, typer.Argument(help="A video file.")],
     questions: Annotated[list[str], typer.Argument(help="A question, and follow-ups in the same dialogue.")],
-    model: Annotated[str | None, typer.Option(help="A checkpoint folder or hub id.")] = None,
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder or hub id (or pocket).")] = None,
     fps: Annotated[float, typer.Option(help="Frames sampled a second of video.")] = 1.0,
     start: Annotated[float | None, typer.Option(help="Second of the video to start at.")] = None,
     end: Annotated[float | None, typer.Option(help="Second of the video to end at.")] = None,

@@ -17,7 +17,7 @@ from infinipot_v.types import UserError
 if TYPE_CHECKING:
     from infinipot_v.evaluate.records import RecordLog
 
-POLICIES = "full,last-frames,infinipot-v,uniform,sliding-window,random"
+POLICIES = "full,last-frames,blind,infinipot-v,infinipot-v-code,uniform,sliding-window,random"
 BUDGETS = "1/2,1/4,1/8,1/16,1/32"
 
 
@@ -74,6 +74,11 @@ def compare(
     result = paired_difference(own[0], own[1], (a, b))
     if as_json:
         typer.echo(json.dumps(asdict(result)))
+        return
+    if result.items < 2:
+        typer.echo(
+            f"{a} minus {b}: {100 * result.difference:+.1f} points ({result.n} questions of one stream: no interval)"
+        )
         return
     typer.echo(
         f"{a} minus {b}: {100 * result.difference:+.1f} points, 95 % interval {100 * result.low:+.1f} to "

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 def quiet_libraries() -> None:
     """Silence transformers below errors, in this process."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from infinipot_v.budget import Budget
 from infinipot_v.evaluate.base import Item
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
-from infinipot_v.policies import make_policy
+from infinipot_v.policies import make_policy, policy_names
 from infinipot_v.policies.base import Policy
 from infinipot_v.policies.options import option_pair
 from infinipot_v.session import Session
@@ -152,6 +153,10 @@ class Contender:
 
     def _parsed(self) -> tuple[Policy, float]:
         name, *options = self.policy.split("+")
+        if name not in policy_names():
+            known = [*policy_names(), *CONTROLS]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise UserError(f"unknown policy {name!r}, did you mean {near!r}? There are: {', '.join(known)}")
         pairs = dict(option_pair(option) for option in options)
         keep = float(pairs.pop("keep", Budget(tokens=1).keep))
         return make_policy(name, **pairs), keep

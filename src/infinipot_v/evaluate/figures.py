@@ -18,7 +18,7 @@ COLOURS = {
     "sliding-window": "#059669",
     "random": "#9333ea",
     "last-frames": "#6b7280",
-    "blind": "#d1d5db",
+    "blind": "#a8a29e",
     "infinipot-v-code": "#d97706",
 }
 

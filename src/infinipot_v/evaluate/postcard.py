@@ -15,7 +15,7 @@ Colour = str | tuple[int, int, int]
 
 SCALE = 2
 """Everything is drawn this much larger and scaled down, which smooths the dots."""
-WIDTH, LEFT, RIGHT, ROW, TOP = 1500, 190, 340, 46, 262
+WIDTH, LEFT, RIGHT, ROW, TOP = 1500, 190, 340, 46, 284
 STRIP = 8
 INK, GREY, PALE, GREEN, RED = "#111827", "#6b7280", "#e5e7eb", "#15803d", "#dc2626"
 COLUMNS = ((24, "right"), (120, "tokens"), (215, "memory"))
@@ -29,7 +29,9 @@ def draw_postcard(benchmark: Benchmark, records: Sequence[Record], path: Path) -
     image = Image.new("RGB", (WIDTH * SCALE, height * SCALE), "white")
     pen = _Pen(ImageDraw.Draw(image))
     pen.text((24, 14), "One stream, one model, the same questions: what each memory still knows", INK, 27)
-    caption = "Dots lie where a question was asked; the darker behind a dot, the longer its answer had been gone."
+    caption = (
+        "A column is a question, in the order asked; the darker behind a dot, the longer its answer had been gone."
+    )
     pen.text((24, 54), caption, GREY, 17)
     _strip(image, benchmark, item)
     _axis(pen, item, TOP - 8, TOP + ROW * len(policies) + 10)
@@ -67,12 +69,17 @@ def _seconds(item: Item) -> float:
     return item.tokens / item.step_tokens * 2
 
 
-def _x(item: Item, second: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * second / _seconds(item)
+def _x(share: float) -> float:
+    """A place between the left end of the rows (0) and their right end (1)."""
+    return LEFT + (WIDTH - LEFT - RIGHT) * share
+
+
+def _column(item: Item, index: int) -> float:
+    return _x((index + 0.5) / len(item.questions))
 
 
 def _strip(image: Image.Image, benchmark: Benchmark, item: Item) -> None:
-    """Frames at even times above the time axis."""
+    """Frames at even times, each with its second."""
     side = (WIDTH - LEFT - RIGHT) // STRIP - 4
     wanted = {int((index + 0.5) * _seconds(item) / STRIP) for index in range(STRIP)}
     with benchmark.frames(item) as frames:
@@ -80,29 +87,27 @@ def _strip(image: Image.Image, benchmark: Benchmark, item: Item) -> None:
             if int(frame.seconds) in wanted:
                 wanted.discard(int(frame.seconds))
                 tile = Image.fromarray(frame.pixels).resize((side * SCALE, side * SCALE))
-                left, top = _scaled((_x(item, frame.seconds) - side / 2, TOP - 24 - side))
+                middle = _x(frame.seconds / _seconds(item))
+                left, top = _scaled((middle - side / 2, TOP - 46 - side))
                 image.paste(tile, (round(left), round(top)))
+                _Pen(ImageDraw.Draw(image)).text((middle, TOP - 40), f"{frame.seconds:.0f} s", GREY, 14, anchor="mt")
 
 
 def _axis(pen: _Pen, item: Item, top: float, bottom: float) -> None:
-    for index in range(STRIP + 1):
-        second = _seconds(item) * index / STRIP
-        pen.line((_x(item, second), top), (_x(item, second), bottom), PALE, 1)
-        pen.text((_x(item, second), bottom + 6), f"{second:.0f} s", GREY, 15, anchor="mt")
+    """When each question was asked, below its column."""
+    for index, asked in enumerate(item.questions):
+        at = _seconds(item) if asked.at is None else asked.at
+        pen.text((_column(item, index), bottom + 6), f"{at:.0f}", GREY, 15, anchor="mt")
+    pen.text((24, bottom + 6), "asked at second", GREY, 15)
     for offset, text in COLUMNS:
-        pen.text((WIDTH - RIGHT + offset, top - 10), text, GREY, 15, anchor="lm")
+        pen.text((WIDTH - RIGHT + offset, top - 2), text, GREY, 15, anchor="lm")
 
 
 def _answers(pen: _Pen, records: Sequence[Record], item: Item, y: float, policy: str) -> None:
     pen.text((24, y), policy, INK, 19, anchor="lm")
     pen.line((LEFT, y), (WIDTH - RIGHT, y), PALE, 2)
-    taken: list[float] = []
-    for record in reversed(records):
-        at = _x(item, item.questions[record.index].at or _seconds(item))
-        while any(abs(at - other) < 15 for other in taken):  # questions of one moment stand side by side
-            at -= 15
-        taken.append(at)
-        shade = 240 - round(130 * min(1.0, record.delay / 128))
+    for record in records:
+        at, shade = _column(item, record.index), 240 - round(130 * min(1.0, record.delay / 128))
         pen.bar((at, y), (shade, shade, shade + 5))
         pen.dot((at, y), GREEN if record.correct else RED)
     right, held = sum(r.correct for r in records), max(r.held_tokens for r in records)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from infinipot_v.evaluate.records import Record
 from infinipot_v.evaluate.statistics import wilson
 
-DELAYS = ((0, 0, "now"), (0, 16, "1-16 s"), (16, 64, "17-64 s"), (64, float("inf"), "over 64 s"))
+DELAYS = ((0, 0, "visible"), (0, 16, "1-16 s"), (16, 64, "17-64 s"), (64, float("inf"), "over 64 s"))
 """Bins of the time since the evidence left the picture: above the first number, up to the second."""
 DELAYED = "delayed"
 """All questions whose evidence is gone."""
@@ -34,14 +34,15 @@ class Row:
 def delay_bin(delay: float) -> str:
     """The bin of a delay in seconds."""
     if delay <= 0:
-        return "now"
+        return "visible"
     return next(name for low, high, name in DELAYS[1:] if low < delay <= high)
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:
-    """All rows of a result, contenders in the order in which they first appear."""
+    """All rows of a result: larger shares first, then contenders in the order in which they first appear."""
     rows = []
-    for policy, fraction in dict.fromkeys((r.policy, r.budget_fraction) for r in records):
+    taking_part = dict.fromkeys((r.policy, r.budget_fraction) for r in records)
+    for policy, fraction in sorted(taking_part, key=lambda contender: -contender[1]):
         own = [r for r in records if (r.policy, r.budget_fraction) == (policy, fraction)]
         rows += [_row(own, policy, fraction, kind, delay, chosen) for kind, delay, chosen in _cuts(own)]
     return rows

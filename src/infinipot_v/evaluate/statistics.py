@@ -41,7 +41,7 @@ class Difference:
 def paired_difference(a: Sequence[Record], b: Sequence[Record], names: tuple[str, str], seed: int = 0) -> Difference:
     """Bootstrap the paired difference over streams, because questions about one stream are not independent.
 
-    Only questions that both were asked count; `n` may be 0, and then the interval is (-1, 1).
+    Only questions that both were asked count. With fewer than two streams nothing is known: the interval is (-1, 1).
     """
     gaps = _gaps(a, b)
     n = sum(len(values) for values in gaps.values())
@@ -49,6 +49,8 @@ def paired_difference(a: Sequence[Record], b: Sequence[Record], names: tuple[str
         return Difference(*names, 0, 0, 0.0, -1.0, 1.0)
     sums = np.array([sum(values) for values in gaps.values()], dtype=float)
     counts = np.array([len(values) for values in gaps.values()], dtype=float)
+    if len(sums) < 2:
+        return Difference(*names, n, len(sums), float(sums.sum() / n), -1.0, 1.0)
     draws = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
     resampled = sums[draws].sum(1) / counts[draws].sum(1)
     low, high = np.quantile(resampled, [0.025, 0.975])
