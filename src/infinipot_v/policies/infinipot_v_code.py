@@ -1,4 +1,4 @@
-"""InfiniPot-V by slot arithmetic, as the authors' research code counts (facts in the design's METHOD, section 4).
+"""InfiniPot-V by slot arithmetic, as the authors' research code counts (re-implemented from its described behaviour).
 
 For comparison only. The survivors are taken for an intact grid of frames x cells: after one compaction that is no
 longer true, and "same cell" compares different cells. Nothing here was copied; it does not crash where that does.
