@@ -88,7 +88,7 @@ class SlotStore:
     """Keys and values `[1, heads, prefix + tokens + room, dim]`; steps, cells, scores `[heads, tokens]`.
 
     `limits` are the slots of each region; `used` how many of them are filled. Nothing is allocated after
-    construction, except by `grow`, which only the full-cache policy asks for.
+    construction; `grown` makes a larger copy, which only the full-cache policy asks for.
     """
 
     def __init__(self, shape: Shape, prefix: int, tokens: int, room: int, scratch: Scratch) -> None:

@@ -47,15 +47,18 @@ def demo(
     first = names_of(policies)[0]
     taking_part.sort(key=lambda contender: contender.policy != first)
     from infinipot_v.cli.quiet import one_thread, quiet_libraries
+    from infinipot_v.evaluate.sharing import SharedVision
     from infinipot_v.models.load import load_model
 
     quiet_libraries()
     one_thread()
-    model, records, began = load_model("pocket", device="cpu"), [], time.perf_counter()
+    shared: Any = SharedVision(load_model("pocket", device="cpu"))
+    records, began = [], time.perf_counter()
     for item in benchmark.items():
+        shared.forget()
         for contender in taking_part:
             quietly = as_json or contender.policy != first
-            records += _watch(benchmark, model, contender, item, quietly)
+            records += _watch(benchmark, shared, contender, item, quietly)
     _finish(benchmark, records, picture, as_json, time.perf_counter() - began)
 
 
@@ -66,13 +69,12 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
     if quietly:
         print(f"watching again with {contender.policy}", file=sys.stderr)
         return list(records_of(benchmark, model, contender, item, tokens_per_step=item.step_tokens))
-    seconds = item.tokens // item.step_tokens * 2
     typer.echo(
-        f"\nA synthetic camera, {seconds} s. The full cache would hold {item.tokens} tokens a layer and head; "
+        f"\nA synthetic camera, {item.seconds:.0f} s. The full cache would hold {item.tokens} tokens a layer and head; "
         f"this memory may hold {int(item.tokens * contender.fraction)}.\n"
     )
     shown = []
-    with _moving_bar(benchmark, seconds) as watched:
+    with _moving_bar(benchmark, item.seconds) as watched:
         for record in records_of(watched, model, contender, item, tokens_per_step=item.step_tokens):
             typer.echo(_line(record, item))
             shown.append(record)
@@ -80,7 +82,7 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
 
 
 @contextmanager
-def _moving_bar(benchmark: PocketBenchmark, seconds: int) -> Iterator[Any]:
+def _moving_bar(benchmark: PocketBenchmark, seconds: float) -> Iterator[Any]:
     """The benchmark, with a bar on standard error that moves while its frames are taken."""
     if not sys.stderr.isatty():
         yield benchmark

@@ -90,6 +90,7 @@ def run_benchmark(
     benchmark: Any, model: str, policies: list[str], budgets: list[Fraction], path: Path, device: str = "auto"
 ) -> RecordLog:
     """Run what the records at `path` do not hold yet, with progress on standard error, and return the log."""
+    from infinipot_v.budget import Budget
     from infinipot_v.cli.quiet import one_thread, quiet_libraries
     from infinipot_v.evaluate.contenders import contenders
     from infinipot_v.evaluate.records import RecordLog
@@ -101,7 +102,9 @@ def run_benchmark(
     if model == "pocket":
         one_thread()
     loaded = load_model(model, device=device)
-    log = RecordLog(path, {**benchmark.settings, "model": loaded.name, "keep": 0.75, "dtype": str(loaded.hf.dtype)})
+    log = RecordLog(
+        path, {**benchmark.settings, "model": loaded.name, "keep": Budget.keep, "dtype": str(loaded.hf.dtype)}
+    )
     with _progress("evaluating") as progress:
         run(benchmark, loaded, taking_part, log, progress=progress)
     return log

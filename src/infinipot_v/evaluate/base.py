@@ -28,13 +28,14 @@ class Asked:
 class Item:
     """One stream and its questions, in the order in which they are asked.
 
-    `tokens` is what a full cache would hold at its end, `step_tokens` what one step takes.
+    `tokens` is what a full cache would hold at its end, `step_tokens` what one step takes; `seconds` is its length.
     """
 
     name: str
     tokens: int
     step_tokens: int
     questions: tuple[Asked, ...]
+    seconds: float = 0.0
 
 
 class Benchmark(ABC):

@@ -133,11 +133,6 @@ class Contender:
             self._parsed()
 
     @property
-    def label(self) -> str:
-        """Its name in records: policy and share."""
-        return f"{self.policy} {self.fraction}"
-
-    @property
     def shares(self) -> bool:
         """Whether a share can be chosen for it; the full cache has all, the controls have frames."""
         return self.policy != "full" and self.policy not in CONTROLS
@@ -158,7 +153,7 @@ class Contender:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise UserError(f"unknown policy {name!r}, did you mean {near!r}? There are: {', '.join(known)}")
         pairs = dict(option_pair(option) for option in options)
-        keep = float(pairs.pop("keep", Budget(tokens=1).keep))
+        keep = float(pairs.pop("keep", Budget.keep))
         return make_policy(name, **pairs), keep
 
 

@@ -45,10 +45,9 @@ class PocketBenchmark(Benchmark):
     def items(self) -> Iterable[Item]:
         """One item a seed."""
         for seed in self.seeds:
-            questions = tuple(
-                Asked(q.text, q.answer, q.kind, q.ask_at, q.delay_seconds) for q in _stream(seed, self.steps).questions
-            )
-            yield Item(f"{seed}", self.steps * STEP_TOKENS, STEP_TOKENS, questions)
+            stream = _stream(seed, self.steps)
+            questions = tuple(Asked(q.text, q.answer, q.kind, q.ask_at, q.delay_seconds) for q in stream.questions)
+            yield Item(f"{seed}", self.steps * STEP_TOKENS, STEP_TOKENS, questions, stream.seconds)
 
     @contextmanager
     def frames(self, item: Item) -> Iterator[Iterator[Frame]]:

@@ -65,10 +65,6 @@ def _scaled(at: Point) -> Point:
     return at[0] * SCALE, at[1] * SCALE
 
 
-def _seconds(item: Item) -> float:
-    return item.tokens / item.step_tokens * 2
-
-
 def _x(share: float) -> float:
     """A place between the left end of the rows (0) and their right end (1)."""
     return LEFT + (WIDTH - LEFT - RIGHT) * share
@@ -81,13 +77,13 @@ def _column(item: Item, index: int) -> float:
 def _strip(image: Image.Image, benchmark: Benchmark, item: Item) -> None:
     """Frames at even times, each with its second."""
     side = (WIDTH - LEFT - RIGHT) // STRIP - 4
-    wanted = {int((index + 0.5) * _seconds(item) / STRIP) for index in range(STRIP)}
+    wanted = {int((index + 0.5) * item.seconds / STRIP) for index in range(STRIP)}
     with benchmark.frames(item) as frames:
         for frame in frames:
             if int(frame.seconds) in wanted:
                 wanted.discard(int(frame.seconds))
                 tile = Image.fromarray(frame.pixels).resize((side * SCALE, side * SCALE))
-                middle = _x(frame.seconds / _seconds(item))
+                middle = _x(frame.seconds / item.seconds)
                 left, top = _scaled((middle - side / 2, TOP - 46 - side))
                 image.paste(tile, (round(left), round(top)))
                 _Pen(ImageDraw.Draw(image)).text((middle, TOP - 40), f"{frame.seconds:.0f} s", GREY, 14, anchor="mt")
@@ -96,7 +92,7 @@ def _strip(image: Image.Image, benchmark: Benchmark, item: Item) -> None:
 def _axis(pen: _Pen, item: Item, top: float, bottom: float) -> None:
     """When each question was asked, below its column."""
     for index, asked in enumerate(item.questions):
-        at = _seconds(item) if asked.at is None else asked.at
+        at = item.seconds if asked.at is None else asked.at
         pen.text((_column(item, index), bottom + 6), f"{at:.0f}", GREY, 15, anchor="mt")
     pen.text((24, bottom + 6), "asked at second", GREY, 15)
     for offset, text in COLUMNS:
