@@ -12,7 +12,7 @@ from infinipot_v.cache import CappedCache
 from infinipot_v.dialogue import Prepared
 from infinipot_v.generate import Decoding, TextStream, decode
 from infinipot_v.models.base import Model
-from infinipot_v.positions import MRopeClock
+from infinipot_v.positions import Clock
 from infinipot_v.types import Answer, Block, UserError
 
 
@@ -25,7 +25,7 @@ class Answering:
 
     model: Model
     cache: CappedCache
-    clock: MRopeClock
+    clock: Clock
     prepared: Prepared
     decoding: Decoding
     provisional: Block | None = None
@@ -51,7 +51,7 @@ class Answering:
             self.cache.rollback()
         return self._answer(text, count, first, time.perf_counter() - began)
 
-    def _show(self) -> MRopeClock:
+    def _show(self) -> Clock:
         """Prefill the provisional step, if there is one, and return the clock behind it."""
         self.cache.rollback()
         if self.provisional is None:
@@ -60,14 +60,14 @@ class Answering:
         self.model.prefill(self.provisional, positions, self.cache)
         return clock
 
-    def _question(self, clock: MRopeClock) -> Tensor:
+    def _question(self, clock: Clock) -> Tensor:
         ids = self.prepared.ids
         logits = self.model.next_logits(ids, clock.text_positions(len(ids)), self.cache)
         if bool(logits.isnan().any()):
             raise UserError("the model's logits are NaN: its weights are damaged, or dtype=float16 overflows")
         return logits
 
-    def _position(self, clock: MRopeClock, index: int) -> Tensor:
+    def _position(self, clock: Clock, index: int) -> Tensor:
         return clock.text_positions(1, behind=len(self.prepared.ids) + index)
 
     def _answer(self, text: TextStream, count: int, first: float, seconds: float) -> Answer:

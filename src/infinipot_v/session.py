@@ -22,9 +22,11 @@ from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.peak import peak_bytes
 from infinipot_v.policies.base import Policy
-from infinipot_v.positions import MRopeClock, without_time
+from infinipot_v.positions import Clock, Rotary, without_rotation
 from infinipot_v.sources.frames import Watchable, as_frames
 from infinipot_v.types import Answer, Block, Frame, MemoryReport, UserError
+
+POSITIONS = ("original", "compact", "hf")
 
 
 class Session:
@@ -32,8 +34,10 @@ class Session:
 
     `budget` is the hard cap (default: 6,144 tokens); `policy` a name or an instance; `system` replaces the template's
     system prompt. `tokens_per_step` and `max_pixels` bound the resolution, which the first frame fixes for the
-    session's life. `positions` is `original`, or `hf` for transformers' own call. `block` steps are encoded and
-    prefilled together; it changes the speed and nothing else. `decoding` is the default of `ask` and `stream`.
+    session's life. `positions` are `original` (a token keeps the position it was seen at; the stream ends where the
+    model's positions end), `compact` (re-assigned by rank among what is held; no end) or `hf` (transformers' own call);
+    by default what suits the model's family. `block` steps are encoded and prefilled together; it changes the speed and
+    nothing else. `decoding` is the default of `ask` and `stream`.
     """
 
     def __init__(
@@ -45,24 +49,28 @@ class Session:
         system: str | None = None,
         tokens_per_step: int = 128,
         max_pixels: int | None = None,
-        positions: str = "original",
+        positions: str | None = None,
         block: int = 4,
         decoding: Decoding | None = None,
     ) -> None:
-        if positions not in ("original", "hf"):
-            raise UserError(f"unknown positions {positions!r}: choose original or hf")
+        positions = positions or model.default_positions
+        if positions not in POSITIONS:
+            raise UserError(f"unknown positions {positions!r}: choose {', '.join(POSITIONS)}")
         if not 1 <= block <= 4096 or tokens_per_step < 1:
             raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
         self.model = model
         self.decoding = decoding or Decoding()
         self.dialogue = Dialogue(model.prompt, system)
         self._prefix = model.prompt.prefix(system)
-        self.cache = CappedCache.from_model(model.hf, budget or Budget(tokens=6144), policy, prefix=len(self._prefix))
+        self.cache = CappedCache.from_model(
+            model.hf, budget or Budget(tokens=6144), policy, prefix=len(self._prefix),
+            rotary=model.rotary() if positions == "compact" else None,
+        )  # fmt: skip
         self._resolution = (tokens_per_step, max_pixels)
         self._text_start = "hf" if positions == "hf" else "max"
         self._block = block * model.frames_per_step
         self._canvas: Canvas | None = None
-        self._clock: MRopeClock
+        self._clock: Clock
         self._waiting: tuple[Frame, ...] = ()
         self._frames = self._letterboxed = 0
         self._first_seconds, self._last_seconds = 0.0, float("-inf")
@@ -130,12 +138,19 @@ class Session:
             raise UserError(
                 f"a room of {room} leaves none of the model's {limit} positions to the video: lower the room"
             )
+        most = self.cache.ranked_slots
+        if limit is not None and most is not None and most > limit:
+            raise UserError(
+                f"prefix, budget and room take {most} positions, but the model was trained for {limit}: "
+                f"lower the budget to at most {limit - most + tokens} tokens, or the room"
+            )
 
-    def _started(self, canvas: Canvas, clock: MRopeClock, seconds: float) -> None:
+    def _started(self, canvas: Canvas, clock: Clock, seconds: float) -> None:
         """Runs in one breath with the prefix's commit."""
         self._canvas, self._first_seconds = canvas, seconds
         self._clock = replace(clock, reserve=self.cache.budget.room)
-        self.cache.content_keys = self._content_keys
+        if clock.by_step and self.cache.rotation is None:
+            self.cache.content_keys = partial(self._content_keys, self.model.rotary())
 
     def _watch_steps(self, frames: Sequence[Frame]) -> None:
         block, done = self._encode(frames), 0
@@ -151,21 +166,28 @@ class Session:
         return self.model.encode(frames, self._canvas, first_step=self.cache.counters.steps)
 
     def _prefill(self, block: Block, frames: Sequence[Frame]) -> None:
-        positions, clock = self._clock.place(block)
+        self.cache.make_room(block.steps.numel())
+        positions, clock = self._now().place(block)
+        self.cache.assign(clock.positions_of, clock.usable)
         commit = partial(self._commit, clock, frames)
-        with self.cache.append(block.steps, block.cells, clock.grid, commit):
+        assert self._canvas is not None, "the first frame chooses the canvas"
+        with self.cache.append(block.steps, block.cells, self._canvas.grid, commit):
             self.model.prefill(block, positions, self.cache)
-        if clock.usable and clock.next_text > 0.8 * clock.usable:
+        if self.cache.ranks is None and clock.usable and clock.next_text > 0.8 * clock.usable:
             warnings.warn(
                 f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops", stacklevel=4
             )
 
-    def _content_keys(self, keys: Tensor, steps: Tensor) -> Tensor:
-        """Stored keys without the rotation of their own time, for policies that compare content."""
-        frequencies = self.model.temporal_frequencies().to(keys.device)
-        return without_time(keys, self._clock.indices(steps), frequencies)
+    def _now(self) -> Clock:
+        """The clock; with compact positions, at the rank which the last compaction has left."""
+        ranks = self.cache.ranks
+        return self._clock if ranks is None else self._clock.at_rank(ranks)
 
-    def _commit(self, clock: MRopeClock, frames: Sequence[Frame]) -> None:
+    def _content_keys(self, rotary: Rotary, keys: Tensor, steps: Tensor) -> Tensor:
+        """Stored keys without the rotation of their own time, for policies that compare content."""
+        return without_rotation(keys, self._clock.positions_of(steps), rotary)
+
+    def _commit(self, clock: Clock, frames: Sequence[Frame]) -> None:
         """Runs in one breath with the cache's own commit: a step is watched whole or not at all."""
         self._clock, self._waiting = clock, ()
         self._frames += len(frames)
@@ -205,7 +227,7 @@ class Session:
         room = self.cache.budget.room - (provisional.steps.numel() if provisional else 0)
         prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
         # A question may use the positions that steps leave free for it.
-        clock = replace(self._clock, reserve=0)
+        clock = replace(self._now(), reserve=0)
         answering = self._remembering(
             Answering(self.model, self.cache, clock, prepared, decoding, provisional), remember
         )
@@ -254,7 +276,7 @@ class Session:
             cap_bytes=cache.cap_bytes,
             nbytes=cache.nbytes,
             peak_bytes=peak_bytes(self.model.device),
-            position=self._clock.furthest if self._canvas else -1,
+            position=self._now().furthest if self._canvas else -1,
             position_limit=self.model.position_limit,
             kernels=tuple(note.get("kernel") for note in notes),
             variations=tuple(note.get("variation") for note in notes),

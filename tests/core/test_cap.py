@@ -22,28 +22,36 @@ from tests.plain import noise_frames
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int) -> int:
-    """docs/memory.md, by hand: (prefix + |M| + room) tokens of K and V, 10 bytes a slot and head, one moving window."""
+def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int, turning_pairs: int = 0) -> int:
+    """docs/memory.md, by hand: (prefix + |M| + room) tokens of K and V, 10 bytes a slot and head, one moving window.
+
+    With compact positions also a scratch for one layer's keys, and the angles of |M| ranks.
+    """
     config = json.loads((folder / "config.json").read_text())
     layers, heads = config["num_hidden_layers"], config["num_key_value_heads"]
     dim = config["hidden_size"] // config["num_attention_heads"]
     keys_and_values = 2 * layers * heads * dim * ITEM_BYTES[dtype] * (prefix + tokens + room)
     metadata = 10 * layers * heads * tokens
     window = 512 * heads * (dim * ITEM_BYTES[dtype] + 8 + 10)
-    return keys_and_values + metadata + window
+    compact = heads * dim * (prefix + tokens + room) + 2 * turning_pairs * tokens if turning_pairs else 0
+    return keys_and_values + metadata + window + compact * ITEM_BYTES[dtype]
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("tokens", "room"), [(48, 512), (6144, 512), (1000, 64)])
-def test_the_cap_is_the_published_formula(checkpoint, family, dtype, tokens, room):
+@pytest.mark.parametrize("positions", ["original", "compact"])
+def test_the_cap_is_the_published_formula(checkpoint, family, dtype, tokens, room, positions):
     folder = checkpoint(family)
     session = Session(
-        load_model(folder, device="cpu", dtype=dtype), Budget(tokens=tokens, room=room), tokens_per_step=8
-    )
+        load_model(folder, device="cpu", dtype=dtype), Budget(tokens=tokens, room=room), tokens_per_step=8,
+        positions=positions,
+    )  # fmt: skip
     prefix = len(session.model.prompt.prefix())
-    report = session.report()
-    assert report.cap_bytes == published_cap(folder, dtype, tokens, room, prefix)
+    report, config = session.report(), json.loads((folder / "config.json").read_text())
+    sections = (config.get("text_config", config).get("rope_parameters") or config["rope_scaling"])["mrope_section"]
+    pairs = sections[0] if positions == "compact" else 0
+    assert report.cap_bytes == published_cap(folder, dtype, tokens, room, prefix, pairs)
     assert report.nbytes == report.cap_bytes, "everything is allocated at once"
 
 

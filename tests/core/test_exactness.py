@@ -7,9 +7,10 @@ import itertools
 import pytest
 import torch
 
-from infinipot_v import Budget, Session, load_model, make_policy
-from tests.oracle.attention import Visibility, masked
-from tests.plain import looped_positions, noise_frames, plain_inputs, plain_logits, streamed_logits
+from infinipot_v import Budget, Decoding, Session, load_model, make_policy
+from tests.oracle.attention import logits_of, masked
+from tests.oracle.recording import Recording
+from tests.plain import looped_positions, noise_frames, plain_logits, recorded_states, streamed_logits
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 QUESTION = "What is on the table?"
@@ -43,25 +44,32 @@ def test_wrong_positions_are_seen(model):
     assert (streamed - plain_logits(session, frames, QUESTION, own_positions=False)).abs().max() > 1e-3
 
 
+POLICIES = ("infinipot-v", "uniform", "random", "sliding-window", "infinipot-v-code")
+
+
 @pytest.mark.contract
-@pytest.mark.parametrize("policy", ["infinipot-v", "uniform", "random", "sliding-window", "infinipot-v-code"])
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("count", [60, 61])
 def test_after_eviction_logits_equal_a_masked_full_cache(model, policy, count):
-    frames = noise_frames(count, seed=3)
-    session = Session(model, Budget(tokens=60), policy, tokens_per_step=8, block=3)
-    visibility = Visibility(session)
-    with visibility.recording():
-        streamed = streamed_logits(session, frames, QUESTION)
-    assert session.report().compressions >= 5
-    tokens = streamed.shape[0]
-    inputs = plain_inputs(session, frames, QUESTION, 1.0)
-    inputs["position_ids"] = looped_positions(session, count, tokens, 1.0)
-    with torch.no_grad():
-        with masked(model.hf, visibility.masks(tokens)):
-            oracle = model.hf(**inputs).logits[0]
-        unmasked = model.hf(**inputs).logits[0]
+    session = Session(model, Budget(tokens=60), policy, tokens_per_step=8, block=3, positions="original")
+    streamed, recording = recorded(session, noise_frames(count, seed=3))
+    positions = looped_positions(session, count, streamed.shape[0], 1.0)
+    assert torch.equal(recording.positions, positions)
+    oracle = logits_of(model, recording, masked(recording), positions)
     assert (streamed - oracle).abs().max() <= 1e-5
+    unmasked = logits_of(model, recording, None, positions)
     assert (streamed - unmasked).abs().max() > 1e-2, "the comparison must be able to fail"
+
+
+def recorded(session, frames):
+    """Logits of everything a session runs while it watches frames and answers, and the recording of it."""
+    with Recording(session).running() as recording, recorded_states(session.model) as states, torch.no_grad():
+        session.watch(iter(frames))
+        session.ask(QUESTION, remember=False, decoding=Decoding(max_new_tokens=4))
+        logits = session.model.hf.get_output_embeddings()(torch.cat(states))
+    assert session.report().compressions >= 5 or not session.cache.policy.bounded
+    session.cache.check_integrity()
+    return logits, recording
 
 
 def kept_slots(model, frames, blocks, **options):

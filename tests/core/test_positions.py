@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinipot_v import Budget, Session, load_model, make_policy
-from infinipot_v.positions import MRopeClock, without_time
+from infinipot_v.positions import MRopeClock, without_rotation
 from infinipot_v.types import Block, Grid, UserError
 from tests.plain import noise_frames
 
@@ -25,8 +25,8 @@ def block(seconds: list[float], grid: Grid, first: int = 0) -> Block:
 def test_placing_in_pieces_equals_placing_at_once(steps, fps, rate, piece):
     grid = Grid(2, 3)
     seconds = [2 * index / fps for index in range(steps)]
-    whole, clock = MRopeClock(5, grid, rate).place(block(seconds, grid))
-    pieces, going = [], MRopeClock(5, grid, rate)
+    whole, clock = MRopeClock(5, grid=grid, rate=rate).place(block(seconds, grid))
+    pieces, going = [], MRopeClock(5, grid=grid, rate=rate)
     for first in range(0, steps, piece):
         positions, going = going.place(block(seconds[first : first + piece], grid, first))
         pieces.append(positions)
@@ -40,8 +40,8 @@ def test_absolute_time_follows_the_timestamps_not_their_origin(gaps, origin):
     for gap in gaps:
         seconds.append(moment)
         moment += gap
-    positions, _ = MRopeClock(0, grid, 2.0).place(block(seconds, grid))
-    shifted, _ = MRopeClock(0, grid, 2.0).place(block([origin + s for s in seconds], grid))
+    positions, _ = MRopeClock(0, grid=grid, rate=2.0).place(block(seconds, grid))
+    shifted, _ = MRopeClock(0, grid=grid, rate=2.0).place(block([origin + s for s in seconds], grid))
     times = positions[0, 0].tolist()
     assert all(abs(time - 2 * s) < 1 for time, s in zip(times, seconds, strict=True))
     assert all(abs(a - b) <= 1 for a, b in zip(times, shifted[0, 0].tolist(), strict=True)), "rounding of large floats"
@@ -49,7 +49,7 @@ def test_absolute_time_follows_the_timestamps_not_their_origin(gaps, origin):
 
 def test_time_cannot_go_back_before_the_start():
     grid = Grid(1, 1)
-    _, clock = MRopeClock(0, grid, 2.0).place(block([5.0], grid))
+    _, clock = MRopeClock(0, grid=grid, rate=2.0).place(block([5.0], grid))
     with pytest.raises(UserError, match="ascend"):
         clock.place(block([1.0], grid, 1))
 
@@ -60,12 +60,12 @@ def test_content_keys_undo_the_models_own_temporal_rotation(checkpoint, family):
 
     model = load_model(checkpoint(family), device="cpu")
     content = torch.randn(1, 1, 1, 16).expand(1, 2, 9, 16)
-    clock = MRopeClock(7, Grid(1, 1), model.time_rate)
+    clock = MRopeClock(7, grid=Grid(1, 1), rate=model.time_rate)
     positions, clock = clock.place(block([1.5 * i for i in range(9)], Grid(1, 1)))
     cos, sin = model.hf.get_decoder().rotary_emb(content, positions)
     _, stored = apply_rotary_pos_emb(content, content, cos, sin)
     assert (stored[0, :, 1:] - stored[0, :, :-1]).abs().max() > 0.1
-    undone = without_time(stored[0], clock.indices(torch.arange(9)).expand(2, 9), model.temporal_frequencies())
+    undone = without_rotation(stored[0], clock.positions_of(torch.arange(9)).expand(2, 9), model.rotary())
     assert (undone - undone[:, :1]).abs().max() < 1e-5
 
 

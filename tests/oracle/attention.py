@@ -1,12 +1,12 @@
-"""The oracle of eviction: a full cache whose evicted slots are masked, per layer and head, through the whole stream.
+"""The oracle of eviction: attention in loops, over what a recording says that every layer and head could see.
 
-transformers has one mask for all layers, and kept sets differ by layer and head: so an attention function of our own,
-for tests only, with a mask a layer. It is in force in one plain forward over the whole video and the question.
+transformers has one mask and one set of positions for all layers, and kept sets differ by layer and head: so attention
+functions of our own, for tests only, in force in one plain forward over everything that a session ran.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from infinipot_v.session import Session
+from infinipot_v.cache.slots import Region
+from tests.oracle.recording import Forward, Recording
 
-NAME = "masked_oracle"
-MASKS: dict[int, Tensor] = {}
+NAME = "oracle"
+Attention = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+ACTIVE: list[Attention] = []
 
 
-def masked_attention(
+def _registered(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -30,70 +32,137 @@ def masked_attention(
     scaling: float,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Plain softmax attention under `MASKS[layer]`, bool `[kv_heads, queries, keys]`."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    allowed = MASKS[module.layer_idx].repeat_interleave(groups, 0)  # type: ignore[index]
-    scores = (query @ key.transpose(2, 3) * scaling).masked_fill(~allowed, -torch.inf)
-    return (scores.softmax(-1) @ value).transpose(1, 2).contiguous(), None
+    mixed = ACTIVE[-1](module.layer_idx, query[0], key[0], value[0], scaling)  # type: ignore[arg-type]
+    return mixed[None].transpose(1, 2).contiguous(), None
 
 
 @contextmanager
-def masked(model: Any, masks: list[Tensor]) -> Iterator[None]:
-    """Run the language model's attention under these masks, one a layer."""
-    AttentionInterface.register(NAME, masked_attention)
+def attending(model: Any, attention: Attention) -> Iterator[None]:
+    """Run the language model's layers with `attention(layer, query, key, value, scaling)`, all `[heads, n, dim]`."""
+    AttentionInterface.register(NAME, _registered)
     AttentionMaskInterface.register(NAME, eager_mask)
     text = model.config.get_text_config(decoder=True)
     before = text._attn_implementation
-    MASKS.update(enumerate(masks))
+    ACTIVE.append(attention)
     text._attn_implementation = NAME
     try:
         yield
     finally:
         text._attn_implementation = before
-        MASKS.clear()
+        ACTIVE.pop()
 
 
-class Visibility:
-    """Watches a session and writes down, forward by forward, what every layer and head could see."""
+@torch.no_grad()
+def logits_of(model: Any, recording: Recording, attention: Attention | None, positions: Tensor) -> Tensor:
+    """Logits of every token that a session ran, in one plain forward without a cache."""
+    decoder = model.hf.get_decoder()
+    arguments = {"inputs_embeds": recording.embeddings[None], "position_ids": positions, "use_cache": False}
+    if attention is None:
+        return model.hf.get_output_embeddings()(decoder(**arguments).last_hidden_state[0])
+    with attending(model.hf, attention):
+        return model.hf.get_output_embeddings()(decoder(**arguments).last_hidden_state[0])
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.rows: list[list[Tensor]] = []
-        self._prefix = len(session._prefix)
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record while the session's language model runs."""
-        decoder = self.session.model.hf.get_decoder()
-        hook = decoder.register_forward_pre_hook(self._before, with_kwargs=True)
-        try:
-            yield
-        finally:
-            hook.remove()
+def masked(recording: Recording) -> Attention:
+    """Keys keep the positions they were written at; a full cache with what was evicted masked."""
+    masks = recording.masks()
 
-    def _before(self, _module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
-        queries = kwargs["inputs_embeds"].shape[1]
-        seen = sum(row[0].shape[1] for row in self.rows)
-        self.rows.append([self._row(layer.store, seen, queries) for layer in self.session.cache._capped])
+    def attention(layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        groups = query.shape[0] // key.shape[0]
+        key, value = key.repeat_interleave(groups, 0), value.repeat_interleave(groups, 0)
+        allowed = masks[layer].repeat_interleave(groups, 0)
+        scores = (query @ key.transpose(1, 2) * scaling).masked_fill(~allowed, -torch.inf)
+        return scores.softmax(-1) @ value
 
-    def _row(self, store: Any, seen: int, queries: int) -> Tensor:
-        """Bool `[heads, queries, seen + queries]`: the prefix, the held slots by their labels, the room, and itself."""
-        visible = torch.zeros(store.shape.heads, queries, seen + queries, dtype=torch.bool)
-        visible[:, :, : self._prefix] = True
-        grid = self.session.cache.grid
-        for head in range(store.shape.heads):
-            for step, cell in zip(store.steps[head, : store.held], store.cells[head, : store.held], strict=True):
-                visible[head, :, self._prefix + int(step) * grid.tokens + int(cell)] = True
-        room = store.length - store.held - min(self._prefix, store.length)
-        visible[:, :, seen - room :] = True
-        visible[:, :, seen:] = torch.ones(queries, queries, dtype=torch.bool).tril()
-        return visible
+    return attention
 
-    def masks(self, tokens: int) -> list[Tensor]:
-        """One mask a layer, bool `[heads, tokens, tokens]`, of everything recorded."""
-        layers = len(self.rows[0])
-        padded = [
-            [torch.nn.functional.pad(row[i], (0, tokens - row[i].shape[2])) for row in self.rows] for i in range(layers)
+
+KeyPositions = Callable[[Forward, int, int], Tensor]
+
+
+def ranked(recording: Recording, key_positions: KeyPositions, frequencies: Tensor) -> Attention:
+    """Queries and keys come un-rotated on the axis that is re-assigned, and turn to their positions at that moment.
+
+    `key_positions(forward, layer, head)` are those of what is seen and of the forward's own tokens, `[seen + own]`.
+    """
+
+    def attention(layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        mixed, groups = torch.zeros_like(query), query.shape[0] // key.shape[0]
+        for forward in recording.forwards:
+            rows, n = slice(forward.first, forward.first + forward.count), forward.count
+            for head in range(key.shape[0]):
+                ids = torch.cat([forward.seen[layer][head], forward.own])
+                where = key_positions(forward, layer, head)
+                hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+                for q in range(head * groups, (head + 1) * groups):
+                    scores = (
+                        turned(query[q, rows], where[-n:], frequencies) @ turned(key[head, ids], where, frequencies).T
+                    )
+                    scores = scores * scaling
+                    scores[:, -n:] = scores[:, -n:].masked_fill(hidden, -torch.inf)
+                    mixed[q, rows] = scores.softmax(-1) @ value[head, ids]
+        return mixed
+
+    return attention
+
+
+def turned(vectors: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    """Rotate `[n, dim]`: dimension j with j + dim / 2, by position times the j-th frequency; in float64, in a loop."""
+    half, out = vectors.shape[-1] // 2, vectors.double()
+    for j, frequency in enumerate(frequencies.double()):
+        cos, sin = (positions * frequency).cos(), (positions * frequency).sin()
+        first, second = vectors[:, j].double(), vectors[:, j + half].double()
+        out[:, j], out[:, j + half] = first * cos - second * sin, second * cos + first * sin
+    return out.to(vectors.dtype)
+
+
+def slot_ranks(forward: Forward, layer: int, head: int) -> Tensor:
+    """1-D: a token's position is its place among what is seen."""
+    return torch.arange(forward.seen[layer].shape[1] + forward.count)
+
+
+def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositions:
+    """M-RoPE's time axis: steps are counted back from the newest, per head; `time_of(rank)` is a rank's index."""
+    canvas = recording.session._canvas
+    assert canvas is not None
+    start, cells = recording.forwards[0].count, canvas.grid.tokens
+    extent = max(canvas.grid.height, canvas.grid.width)
+    steps_before = {f.first: _newest(recording, f, start, cells) for f in recording.forwards}
+
+    def positions(forward: Forward, layer: int, head: int) -> Tensor:
+        if forward.region is Region.PREFIX:
+            return torch.arange(forward.count)
+        ranks = steps_before[forward.first]
+        room = [f for f in recording.forwards if f.region is Region.ROOM]
+        shown = room[0].own.tolist() if room and room[0].provisional else []
+        streamed = {i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()}
+        seen = forward.seen[layer][head].tolist()
+        held = sorted({(i - start) // cells for i in seen if i in streamed})
+        # Ranks of what was there before this forward; its own steps follow.
+        where = [
+            start + time_of(ranks - len(held) + held.index((i - start) // cells)) if i in streamed else i for i in seen
         ]
-        return [torch.cat(rows, 1)[:, :tokens] for rows in padded]
+        where = [start + time_of(ranks) if i in shown else w for i, w in zip(seen, where, strict=True)]
+        if forward.region is Region.STREAM:
+            own = [start + time_of(ranks + j // cells) for j in range(forward.count)]
+        elif forward.provisional:
+            own = [start + time_of(ranks)] * forward.count
+        else:
+            last = time_of(ranks - 1 + bool(shown)) if ranks or shown else -1
+            text = start + max(extent, last + 1)
+            behind = sum(f.count for f in room if f.first < forward.first and not f.provisional)
+            own = [text + behind + j for j in range(forward.count)]
+            earlier = [i for f in room if f.first < forward.first and not f.provisional for i in f.own.tolist()]
+            where = [text + earlier.index(i) if i in earlier else w for i, w in zip(seen, where, strict=True)]
+        return torch.tensor([*where, *own])
+
+    return positions
+
+
+def _newest(recording: Recording, forward: Forward, start: int, cells: int) -> int:
+    """The most different steps that one head of one layer held before a forward."""
+    streamed = {i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()}
+    counts = [
+        len({(i - start) // cells for i in head.tolist() if i in streamed}) for seen in forward.seen for head in seen
+    ]
+    return max(counts)

@@ -1,7 +1,8 @@
 """The capped KV cache: a stock transformers `Cache` whose full-attention layers never outgrow the budget.
 
-It appends, compacts, rolls back and copies. It never scores (the policy names the slots that stay) and knows no
-position (transformers hands it keys that are already rotated). Where tokens go depends on what is open:
+It appends, compacts, rolls back and copies. It never scores (the policy names the slots that stay) and chooses no
+position: transformers hands it keys that are already rotated, and a `Rotation` turns them to their ranks where the
+session asks for compact positions. Where tokens go depends on what is open:
 
     with cache.prefix(): ...                      the system prompt, never dropped
     with cache.append(steps, cells, grid): ...    whole steps of the stream; compacts first when they do not fit
@@ -21,14 +22,32 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from infinipot_v.budget import Budget
+from infinipot_v.cache.checks import check_announced, check_integrity
 from infinipot_v.cache.cost import MemoryCost
-from infinipot_v.cache.layers import CappedLayer, LayerPlan, capped, copy_state, plan_layers, restore_state, state_bytes
-from infinipot_v.cache.slots import Region, Scratch, Shape, SlotStore
+from infinipot_v.cache.layers import (
+    CappedLayer,
+    LayerPlan,
+    capped,
+    check_turnable,
+    copy_state,
+    plan_layers,
+    restore_state,
+    state_bytes,
+)
+from infinipot_v.cache.rotation import Rotation, steps_held
+from infinipot_v.cache.selection import score_arrivals, select
+from infinipot_v.cache.slots import Region, Scratch, SlotStore
 from infinipot_v.cache.state import CacheState, Counters, Rest
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies import make_policy
-from infinipot_v.policies.base import ContentKeys, KVView, Policy
+from infinipot_v.policies.base import ContentKeys, Policy
+from infinipot_v.positions import Rotary
 from infinipot_v.types import Grid, UserError
+
+
+def whole_steps(steps: Tensor) -> int:
+    """How many steps announced tokens belong to."""
+    return int(steps.unique().numel())
 
 
 class NonFiniteError(UserError):
@@ -42,8 +61,11 @@ class CappedCache(Cache):
     Under `model.generate()` the cache reads the memory and writes the room; it never compacts there.
     """
 
-    def __init__(self, plan: LayerPlan, budget: Budget, policy: Policy, prefix: int) -> None:
-        self.cost = MemoryCost.of(list(plan.shapes.values()), plan.other_state_bytes)
+    def __init__(
+        self, plan: LayerPlan, budget: Budget, policy: Policy, prefix: int, rotary: Rotary | None = None
+    ) -> None:
+        shapes = list(plan.shapes.values())
+        self.cost = MemoryCost.of(shapes, plan.other_state_bytes, rotary.pairs if rotary else 0)
         self.budget = self.cost.solve(prefix, budget)
         self.policy = policy
         self.prefix_limit = prefix
@@ -51,16 +73,21 @@ class CappedCache(Cache):
         self.grid: Grid | None = None
         self.content_keys: ContentKeys | None = None
         self._scratch = Scratch()
-        for index, shape in plan.shapes.items():
-            plan.layers[index] = CappedLayer(self._allocated(shape))
+        with self._allocating():
+            slots = prefix + self.tokens + budget.room
+            self.rotation = Rotation(rotary, shapes, self.tokens, slots) if rotary else None
+            for index, shape in plan.shapes.items():
+                store = SlotStore(shape, prefix, self.tokens, budget.room, self._scratch)
+                plan.layers[index] = CappedLayer(store, self.rotation)
         super().__init__(layers=plan.layers)
         self._capped = capped(self.layers)
         self._others = [layer for layer in self.layers if not isinstance(layer, CappedLayer)]
         self._rest = Rest(0, 0, self._copied_others())
 
-    def _allocated(self, shape: Shape) -> SlotStore:
+    @contextmanager
+    def _allocating(self) -> Iterator[None]:
         try:
-            return SlotStore(shape, self.prefix_limit, self.tokens, self.budget.room, self._scratch)
+            yield
         except (RuntimeError, MemoryError) as error:  # torch's out-of-memory errors are RuntimeErrors
             size = self.cost.cap(self.prefix_limit, self.budget) / 1e9
             raise UserError(
@@ -69,14 +96,25 @@ class CappedCache(Cache):
 
     @classmethod
     def from_model(
-        cls, model: PreTrainedModel, budget: Budget, policy: str | Policy = "infinipot-v", *, prefix: int = 64
+        cls,
+        model: PreTrainedModel,
+        budget: Budget,
+        policy: str | Policy = "infinipot-v",
+        *,
+        prefix: int = 64,
+        rotary: Rotary | None = None,
     ) -> CappedCache:
         """Allocate a cache for a Hugging Face model, on the devices and in the dtype of its layers.
 
-        `prefix` is the number of slots reserved for the tokens that are never dropped. Raises `UserError` when the
-        model has layers that cannot be capped, the policy is unknown, or the budget holds not one token.
+        `prefix` is the number of slots reserved for the tokens that are never dropped. With a `rotary`, positions are
+        compact: see `Rotation`; whoever runs the model must then call `assign` and place tokens at ranks. Raises
+        `UserError` when the model has layers that cannot be capped, the policy is unknown, or the budget holds not
+        one token.
         """
-        return cls(plan_layers(model), budget, make_policy(policy), prefix)
+        plan = plan_layers(model)
+        if rotary is not None:
+            check_turnable(plan)
+        return cls(plan, budget, make_policy(policy), prefix, rotary)
 
     # What it holds -------------------------------------------------------------------------------------------------
 
@@ -97,6 +135,11 @@ class CappedCache(Cache):
         return self.budget.tokens
 
     @property
+    def capped_layers(self) -> list[CappedLayer]:
+        """The layers that this cache caps, in order."""
+        return self._capped
+
+    @property
     def room_left(self) -> int:
         """Free slots of the room."""
         store = self._capped[0].store
@@ -105,23 +148,39 @@ class CappedCache(Cache):
     @property
     def free_tokens(self) -> int:
         """Stream slots that can be filled before the next compaction; the full cache always has more."""
-        return self._limit - self.held_tokens if self.policy.bounded else 2**62
+        return self.stream_slots - self.held_tokens if self.policy.bounded else 2**62
 
     @property
-    def _limit(self) -> int:
+    def stream_slots(self) -> int:
+        """Slots allocated for the stream, a layer and head: |M|, or what the full cache has grown to."""
         return min(layer.store.limits[Region.STREAM] for layer in self._capped)
 
     @property
     def cap_bytes(self) -> int:
         """The promise: no state of this cache makes `nbytes` larger (see `MemoryCost`). The full cache has no cap."""
-        return self.cost.cap(self.prefix_limit, replace(self.budget, tokens=self._limit))
+        return self.cost.cap(self.prefix_limit, replace(self.budget, tokens=self.stream_slots))
 
     @property
     def nbytes(self) -> int:
         """Bytes of everything this cache keeps: slots, metadata, scratch, and other layers' state and its copy."""
         live = sum(state_bytes(vars(layer)) for layer in self._others)
         stores = sum(layer.store.nbytes for layer in self._capped)
-        return stores + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
+        turned = self.rotation.nbytes if self.rotation else 0
+        return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
+
+    @property
+    def ranks(self) -> int | None:
+        """With compact positions, the rank of what comes next: a slot (1-D RoPE) or a step (M-RoPE); else None."""
+        if self.rotation is None:
+            return None
+        return self.counters.ranks if self.rotation.rotary.by_step else self.held_tokens
+
+    @property
+    def ranked_slots(self) -> int | None:
+        """Positions that compact 1-D RoPE can reach, prefix + |M| + room; None where they do not follow from slots."""
+        if self.rotation is None or self.rotation.rotary.by_step or not self.policy.bounded:
+            return None
+        return self.prefix_limit + self.tokens + self.budget.room
 
     @property
     def notes(self) -> tuple[dict[str, float | int] | None, ...]:
@@ -151,12 +210,13 @@ class CappedCache(Cache):
         Raises `UserError` when one call brings more tokens than |M|, and `NonFiniteError`.
         """
         tokens = steps.numel()
-        self._check_announced(steps, grid)
+        check_announced(self, steps, grid)
         self.make_room(tokens)
         with self._writing(Region.STREAM, lambda: self._commit(steps, grid, on_commit)):
+            self._label(steps, cells)
             yield
             self._check_written(tokens)
-            self._label(steps, cells, grid)
+            score_arrivals(self, grid)
 
     @contextmanager
     def _writing(self, region: Region, commit: Callable[[], None]) -> Iterator[None]:
@@ -187,23 +247,22 @@ class CappedCache(Cache):
         for layer in self._capped:
             layer.region = Region.ROOM
             layer.store.truncate(self._rest.prefix, self._rest.held)
+        self._count_ranks(self.counters.ranks)
         # A sliding layer keeps a view of a longer tensor alive; its copy is as small as its window.
         for other, state in zip(self._others, self._rest.others, strict=True):
             restore_state(other, state)
 
+    def _count_ranks(self, ranks: int) -> None:
+        if self.rotation is not None:
+            self.rotation.newest = ranks
+
     def _written(self, region: Region) -> int:
         return self._capped[0].store.used[region]
 
-    def _check_announced(self, steps: Tensor, grid: Grid) -> None:
-        if self.grid is not None and grid != self.grid:
-            raise UserError(f"the grid is fixed for the stream's life: it is {self.grid}, not {grid}")
-        if steps.numel() == 0 or bool((steps.diff() < 0).any()) or int(steps[0]) <= self.counters.newest_step:
-            raise UserError(f"steps must be new and ascend; the newest step held is {self.counters.newest_step}")
-        if self.policy.bounded and steps.numel() > self._limit:
-            raise UserError(
-                f"{steps.numel()} tokens come at once, and the budget holds {self._limit}: "
-                "give it the tokens of at least one step"
-            )
+    def assign(self, positions: Callable[[Tensor], Tensor], usable: int | None) -> None:
+        """With compact positions, give every rank its position; those from `usable` on are none of the model's."""
+        if self.rotation is not None:
+            self.rotation.assign(positions, usable)
 
     def _check_written(self, tokens: int) -> None:
         for index, layer in enumerate(self._capped):
@@ -228,37 +287,43 @@ class CappedCache(Cache):
                 "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
             )
 
-    def _label(self, steps: Tensor, cells: Tensor, grid: Grid) -> None:
-        start = self._rest.held
-        for index, layer in enumerate(self._capped):
-            layer.store.label(start, steps, cells)
-            scores = self.policy.on_step(self._view(index, grid, start))
-            if scores is not None:
-                layer.store.stream(start)[4].copy_(scores)
+    def _label(self, steps: Tensor, cells: Tensor) -> None:
+        """Say what the announced slots will hold: a compact read needs it before they are filled."""
+        for layer in self._capped:
+            layer.store.label(self._rest.held, steps, cells)
+        self._count_ranks(self.counters.ranks + whole_steps(steps))
 
     def _commit(self, steps: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
-        whole, c = int(steps.unique().numel()), self.counters
+        whole, c = whole_steps(steps), self.counters
         self.grid = grid
         self.counters = replace(
             c, steps=c.steps + whole, seen_tokens=c.seen_tokens + steps.numel(), fresh_steps=c.fresh_steps + whole,
-            newest_step=int(steps[-1]),
+            newest_step=int(steps[-1]), ranks=c.ranks + whole,
         )  # fmt: skip
+        self._count_ranks(self.counters.ranks)
         on_commit()
 
     # Compaction ----------------------------------------------------------------------------------------------------
 
     def make_room(self, incoming: int) -> None:
         """Compact to `budget.target(incoming)` when `incoming` tokens do not fit; the full cache grows instead."""
-        if self.held_tokens + incoming <= self._limit:
+        if self.held_tokens + incoming <= self.stream_slots:
             return
+        if self.policy.bounded and incoming > self.stream_slots:
+            raise UserError(
+                f"{incoming} tokens come at once, and the budget holds {self.stream_slots}: "
+                "give it the tokens of at least one step"
+            )
         if self.policy.bounded:
             self.compact(min(self.budget.target(incoming), self.held_tokens))
         else:
-            self._grow(max(2 * self._limit, self.held_tokens + incoming))
+            self._grow(max(2 * self.stream_slots, self.held_tokens + incoming))
 
     def _grow(self, tokens: int) -> None:
         """A layer is replaced only when its larger copy is complete, so a failed allocation loses nothing."""
         self.rollback()
+        if self.rotation is not None:
+            self.rotation.grow(tokens, self.prefix_limit + tokens + self.budget.room)
         for layer in self._capped:
             if layer.store.limits[Region.STREAM] < tokens:
                 layer.store = layer.store.grown(tokens)
@@ -272,49 +337,23 @@ class CappedCache(Cache):
         if not self.held_tokens:
             return
         self.rollback()
-        first = all(layer.store.note is None for layer in self._capped) and not self.counters.compressions
-        try:
-            if first:
-                self._calibrate()
-            views = (self._view(index) for index in range(len(self._capped)))
-            kept = [self.policy.select(view, keep).to(torch.int32) for view in views]
-        except BaseException:
-            if first:
-                self._uncalibrate()
-            raise
+        kept = select(self, keep)
         with deferred_interrupts():
             for layer, slots in zip(self._capped, kept, strict=True):
                 layer.store.compact(slots)
             self._rest = replace(self._rest, held=keep)
-            self.counters = replace(self.counters, compressions=self.counters.compressions + 1, fresh_steps=0)
+            self.counters = replace(
+                self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=self._ranks_held()
+            )
+            self._count_ranks(self.counters.ranks)
 
-    def _calibrate(self) -> None:
-        """Before the first compaction, let the policy note what it needs of each layer and score what is held anew."""
-        notes = [self.policy.calibrate(self._view(i)) for i in range(len(self._capped))]
-        for index, (layer, note) in enumerate(zip(self._capped, notes, strict=True)):
-            layer.store.note = note
-            self._store_scores(index, self.policy.rescore(self._view(index)))
-
-    def _uncalibrate(self) -> None:
-        """The scores of before follow from the values, which have not moved."""
-        with deferred_interrupts():
-            for index, layer in enumerate(self._capped):
-                layer.store.note = None
-                self._store_scores(index, self.policy.on_step(self._view(index)))
-
-    def _store_scores(self, index: int, scores: Tensor | None) -> None:
-        if scores is not None:
-            self._capped[index].store.stream()[4].copy_(scores)
-
-    def _view(self, index: int, grid: Grid | None = None, start: int = 0) -> KVView:
-        store = self._capped[index].store
-        keys, values, steps, cells, scores = store.stream(start)
-        known = grid or self.grid
-        assert known is not None, "a view needs a grid, which comes with the first step"
-        return KVView(
-            keys, values, steps, cells, known, index, len(self._capped), scores=scores,
-            fresh_steps=self.counters.fresh_steps, note=store.note, content=self.content_keys,
-        )  # fmt: skip
+    def _ranks_held(self) -> int:
+        """The most steps one head holds; never so many that those until the next compaction would have no position."""
+        most = max(steps_held(layer.store.stream()[2]) for layer in self._capped)
+        if self.rotation is None or self.grid is None:
+            return most
+        coming = (self.stream_slots - self.held_tokens) // self.grid.tokens + 1
+        return min(most, max(1, self.rotation.usable - coming))
 
     # Going back ----------------------------------------------------------------------------------------------------
 
@@ -338,6 +377,7 @@ class CappedCache(Cache):
                 restore_state(other, copied)
             self._settle()
             self.counters, self.grid = state.counters, state.grid
+            self._count_ranks(self.counters.ranks)
 
     def reset(self) -> None:
         """Forget everything; the buffers stay."""
@@ -345,23 +385,8 @@ class CappedCache(Cache):
             super().reset()  # type: ignore[no-untyped-call]
             self._settle()
             self.counters, self.grid = Counters(), None
+            self._count_ranks(0)
 
     def check_integrity(self) -> None:
         """Raise AssertionError unless all layers agree and every head's slots are in order, unique and on the grid."""
-        for layer in self._capped:
-            assert layer.store.used == self._capped[0].store.used, "layers hold different numbers of slots"
-            assert layer.store.held == self._rest.held, "slots that were never committed"
-            _, _, steps, cells, scores = layer.store.stream()
-            assert not bool(scores.isnan().any()), "a score is NaN"
-            assert bool((steps.diff() >= 0).all()), "steps must ascend in every head"
-            if self.grid is not None:
-                assert bool((cells < self.grid.tokens).all()), "a cell lies outside the grid"
-                vision = torch.where(
-                    cells >= 0,
-                    steps.long() * self.grid.tokens + cells,
-                    -1 - torch.arange(steps.shape[1], device=steps.device),
-                )
-                assert all(row.unique().numel() == row.numel() for row in vision), "a token is held twice"
-        if self.policy.bounded:
-            assert self.held_tokens <= self._limit, "more slots than the budget"
-            assert self.nbytes <= self.cap_bytes, "more bytes than the cap"
+        check_integrity(self)

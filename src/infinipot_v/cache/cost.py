@@ -13,41 +13,56 @@ from infinipot_v.cache.slots import METADATA_BYTES, MOVE_CHUNK, Shape
 class MemoryCost:
     """The cap of a memory, term by term (docs/memory.md):
 
-    cap = token_bytes (prefix + |M| + room) + metadata_bytes |M| + scratch_bytes + other_bytes
+    cap = (token_bytes + turned_bytes) (prefix + |M| + room) + (metadata_bytes + angle_bytes) |M|
+          + scratch_bytes + other_bytes
 
     `token_bytes` sums heads x (key_dim + value_dim) x itemsize over the capped layers; `metadata_bytes` sums
     10 bytes x heads over them; `scratch_bytes` is one moving window of 512 slots for each distinct layer shape;
     `other_bytes` is the state of the layers that are not capped (sliding, recurrent, convolution), held twice,
-    because a step is rolled back from a copy of it.
+    because a step is rolled back from a copy of it. With compact positions, `turned_bytes` is one token's keys in the
+    scratch they are read through, once for each distinct shape, and `angle_bytes` the cosines and sines of one rank,
+    once for each dtype and device; otherwise both are 0.
     """
 
     token_bytes: int
     metadata_bytes: int
     scratch_bytes: int
     other_bytes: int
+    turned_bytes: int = 0
+    angle_bytes: int = 0
 
     @classmethod
-    def of(cls, shapes: Sequence[Shape], other_state_bytes: int = 0) -> MemoryCost:
-        """Price capped layers of these shapes beside other layers whose state takes `other_state_bytes` once."""
+    def of(cls, shapes: Sequence[Shape], other_state_bytes: int = 0, turning_pairs: int = 0) -> MemoryCost:
+        """Price capped layers of these shapes beside other layers whose state takes `other_state_bytes` once.
+
+        `turning_pairs` pairs of a key turn with compact positions; 0 where positions stay.
+        """
         return cls(
             token_bytes=sum(shape.token_bytes for shape in shapes),
             metadata_bytes=sum(METADATA_BYTES * shape.heads for shape in shapes),
             scratch_bytes=_scratch_bytes(shapes),
             other_bytes=2 * other_state_bytes,
+            turned_bytes=_turned_bytes(shapes) if turning_pairs else 0,
+            angle_bytes=sum(2 * turning_pairs * dtype.itemsize for dtype, _ in {(s.dtype, s.device) for s in shapes}),
         )
 
     def fixed(self, prefix: int, room: int) -> int:
         """Bytes that do not depend on |M|."""
-        return self.token_bytes * (prefix + room) + self.scratch_bytes + self.other_bytes
+        return (self.token_bytes + self.turned_bytes) * (prefix + room) + self.scratch_bytes + self.other_bytes
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one more token of |M|."""
+        return self.token_bytes + self.turned_bytes + self.metadata_bytes + self.angle_bytes
 
     def cap(self, prefix: int, budget: Budget) -> int:
         """`cap_bytes` of a budget in tokens."""
         assert budget.tokens is not None, "resolve() comes first"
-        return self.fixed(prefix, budget.room) + (self.token_bytes + self.metadata_bytes) * budget.tokens
+        return self.fixed(prefix, budget.room) + self.slot_bytes * budget.tokens
 
     def solve(self, prefix: int, budget: Budget) -> Budget:
         """Return `budget` in tokens: a budget in bytes is the cap, solved for |M|. Raises `UserError` if too small."""
-        return budget.resolve(self.fixed(prefix, budget.room), self.token_bytes + self.metadata_bytes)
+        return budget.resolve(self.fixed(prefix, budget.room), self.slot_bytes)
 
 
 def _scratch_bytes(shapes: Sequence[Shape]) -> int:
@@ -56,3 +71,9 @@ def _scratch_bytes(shapes: Sequence[Shape]) -> int:
                for s in shapes for dim in (s.key_dim, s.value_dim)}  # fmt: skip
     index_and_metadata = {(s.heads, s.device): s.heads * (8 + METADATA_BYTES) for s in shapes}
     return MOVE_CHUNK * (sum(windows.values()) + sum(index_and_metadata.values()))
+
+
+def _turned_bytes(shapes: Sequence[Shape]) -> int:
+    """One token's keys for each distinct shape of them."""
+    kinds = {(s.heads, s.key_dim, s.dtype, s.device) for s in shapes}
+    return sum(heads * dim * dtype.itemsize for heads, dim, dtype, _ in kinds)

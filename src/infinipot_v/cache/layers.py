@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicLayer
 
+from infinipot_v.cache.rotation import Rotation
 from infinipot_v.cache.slots import Region, Shape, SlotStore
 from infinipot_v.types import RoomFull, UserError
 
@@ -22,13 +23,17 @@ _BOUNDED_KINDS = {"DynamicSlidingWindowLayer", "LinearAttentionLayer", "DummyLay
 
 
 class CappedLayer(CacheLayerMixin):
-    """One full-attention layer: transformers' contract over a `SlotStore`. `region` says where `update` writes."""
+    """One full-attention layer: transformers' contract over a `SlotStore`. `region` says where `update` writes.
+
+    With a `rotation`, keys of the stream are stored un-rotated, and `update` returns them turned (positions="compact").
+    """
 
     is_sliding = False
     is_croppable = True
 
-    def __init__(self, store: SlotStore) -> None:
+    def __init__(self, store: SlotStore, rotation: Rotation | None = None) -> None:
         self.store = store
+        self.rotation = rotation
         self.region = Region.ROOM
         super().__init__()  # type: ignore[no-untyped-call]
         self.is_initialized = True
@@ -36,7 +41,7 @@ class CappedLayer(CacheLayerMixin):
 
     @property
     def keys(self) -> Tensor:
-        """Keys of all filled slots, a view `[1, heads, length, key_dim]`."""
+        """Keys of all filled slots as they are stored, a view `[1, heads, length, key_dim]`."""
         return self.store.filled()[0]
 
     @keys.setter
@@ -66,8 +71,13 @@ class CappedLayer(CacheLayerMixin):
                 f"{n} tokens do not fit the {self.region.value} of {limit} slots ({used} used): "
                 + ("open a larger one with Budget(room=...)" if self.region is Region.ROOM else "announce them first")
             )
+        if self.rotation is None:
+            self.store.write(self.region, key_states, value_states)
+            return self.store.filled()
+        if self.region is Region.STREAM:
+            key_states = self.rotation.undo(key_states, self.store)
         self.store.write(self.region, key_states, value_states)
-        return self.store.filled()
+        return self.rotation.read(self.store), self.values
 
     def get_seq_length(self) -> int:
         """Filled slots. This is a length, never a position."""
@@ -125,6 +135,16 @@ def plan_layers(model: PreTrainedModel) -> LayerPlan:
     shapes = {index: _shape_of(probe[index].keys, probe[index].values) for index in full}
     others = sum(_bounded_bytes(layer) for index, layer in enumerate(probe) if index not in shapes)
     return LayerPlan(layers, shapes, others)
+
+
+def check_turnable(plan: LayerPlan) -> None:
+    """Raise `UserError` where compact positions cannot hold: a window layer's keys would keep positions of before."""
+    for index, layer in enumerate(plan.layers):
+        if getattr(layer, "sliding_window", None) is not None:
+            raise UserError(
+                f"layer {index} attends within a window and keeps its keys rotated, so positions cannot be "
+                "re-assigned: use positions='original' (--positions original)"
+            )
 
 
 def _shape_from_config(model: PreTrainedModel, config: Any, index: int) -> Shape:

@@ -11,13 +11,17 @@ from infinipot_v.types import Grid
 
 @dataclass(frozen=True)
 class Counters:
-    """What a cache has done. `fresh_steps` counts whole steps since the last compaction."""
+    """What a cache has done. `fresh_steps` counts whole steps since the last compaction.
+
+    `ranks` is the largest number of different steps that one head holds, for compact positions on M-RoPE.
+    """
 
     steps: int = 0
     seen_tokens: int = 0
     fresh_steps: int = 0
     compressions: int = 0
     newest_step: int = -1
+    ranks: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from infinipot_v.models.preprocess import PixelRecipe, fit_grid, letterbox, resize
 from infinipot_v.models.prompt import Prompt
+from infinipot_v.positions import Clock, LineClock, Rotary, line_rotary
 from infinipot_v.types import Block, Frame, Grid
 
 
@@ -41,6 +42,8 @@ class Model(ABC):
     name: str
 
     family: ClassVar[str]
+    default_positions: ClassVar[str] = "compact"
+    """`positions` of a session that does not name them; see `Session`."""
 
     @property
     def frames_per_step(self) -> int:
@@ -88,13 +91,16 @@ class Model(ABC):
     def grid_of(self, pixels: tuple[int, int]) -> Grid:
         """Tokens of a frame of `pixels` (height, width)."""
 
-    @abstractmethod
-    def clock(self, prefix: int, grid: Grid, text: str = "max") -> Any:
-        """A fresh clock behind `prefix` tokens; `text` is `max` or `hf` (see positions.py)."""
+    def clock(self, prefix: int, grid: Grid, text: str = "max") -> Clock:
+        """A fresh clock behind `prefix` tokens; 1-D RoPE unless a family says otherwise.
 
-    @abstractmethod
-    def temporal_frequencies(self) -> Tensor:
-        """Rotary frequencies of the time axis, float32 `[pairs]`, in the order in which they rotate a key."""
+        `text` is `max` or `hf`, which is the same on one axis (see `MRopeClock`).
+        """
+        return LineClock(prefix, self.position_limit)
+
+    def rotary(self) -> Rotary:
+        """The part of the rotary embedding that compact positions re-assign: all of it where there is one axis."""
+        return line_rotary(self.hf.get_decoder())
 
     @abstractmethod
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:

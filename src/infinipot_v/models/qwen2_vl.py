@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.preprocess import normalise, patchify_qwen
-from infinipot_v.positions import MRopeClock, TextStart
+from infinipot_v.positions import MRopeClock, Rotary, TextStart
 from infinipot_v.types import Block, Frame, Grid, UserError
 
 
@@ -18,6 +18,7 @@ class Qwen2VL(Model):
     """Adapter of `Qwen2VLForConditionalGeneration`. Frames attend only within their step, so blocks are exact."""
 
     family: ClassVar[str] = "qwen2_vl"
+    default_positions: ClassVar[str] = "original"
 
     @property
     def frames_per_step(self) -> int:
@@ -49,17 +50,22 @@ class Qwen2VL(Model):
         """Three axes; text behind the video at max + 1, or where transformers puts it (`text="hf"`)."""
         start: TextStart = "hf" if text == "hf" else "max"
         whole = start == "hf" and self._whole_seconds()
-        return MRopeClock(prefix, grid, rate=self.time_rate, text=start, whole_seconds=whole, limit=self.position_limit)
+        return MRopeClock(prefix, self.position_limit, grid=grid, rate=self.time_rate, text=start, whole_seconds=whole)
 
     def _whole_seconds(self) -> bool:
         """Whether the installed transformers cuts the seconds of a step to whole ones; only absolute time asks."""
         return False
 
-    def temporal_frequencies(self) -> Tensor:
-        """The first `mrope_section[0]` frequencies turn with time, the others with height and width."""
-        rotary = self.hf.get_decoder().rotary_emb
-        frequencies: Tensor = rotary.inv_freq[: self.text_config.rope_parameters["mrope_section"][0]]
-        return frequencies
+    def rotary(self) -> Rotary:
+        """The time axis: the first `mrope_section[0]` frequencies turn with it, the others with height and width."""
+        embed = self.hf.get_decoder().rotary_emb
+        pairs = self.text_config.rope_parameters["mrope_section"][0]
+
+        def angles(positions: Tensor) -> tuple[Tensor, Tensor]:
+            turned = positions[:, None].double() * embed.inv_freq[:pairs].to(positions.device).double()
+            return turned.cos().float() * embed.attention_scaling, turned.sin().float() * embed.attention_scaling
+
+        return Rotary(embed.inv_freq.numel(), pairs, angles, by_step=True)
 
     @torch.no_grad()
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:

@@ -1,0 +1,46 @@
+"""What must hold of a cache: of what is announced to it, and of what it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from infinipot_v.types import Grid, UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.cache.capped import CappedCache
+
+
+def check_announced(cache: CappedCache, steps: Tensor, grid: Grid) -> None:
+    """Raise `UserError` unless the steps are new, ascend and lie on the stream's grid."""
+    if cache.grid is not None and grid != cache.grid:
+        raise UserError(f"the grid is fixed for the stream's life: it is {cache.grid}, not {grid}")
+    if steps.numel() == 0 or bool((steps.diff() < 0).any()) or int(steps[0]) <= cache.counters.newest_step:
+        raise UserError(f"steps must be new and ascend; the newest step held is {cache.counters.newest_step}")
+
+
+def check_integrity(cache: CappedCache) -> None:
+    """Raise AssertionError unless all layers agree and every head's slots are in order, unique and on the grid."""
+    stores = [layer.store for layer in cache.capped_layers]
+    for store in stores:
+        assert store.used == stores[0].used, "layers hold different numbers of slots"
+        assert store.held == cache.held_tokens, "slots that were never committed"
+        _, _, steps, cells, scores = store.stream()
+        assert not bool(scores.isnan().any()), "a score is NaN"
+        assert bool((steps.diff() >= 0).all()), "steps must ascend in every head"
+        if cache.grid is not None:
+            assert bool((cells < cache.grid.tokens).all()), "a cell lies outside the grid"
+            assert all(row.unique().numel() == row.numel() for row in _labels(steps, cells, cache.grid)), (
+                "a token is held twice"
+            )
+    if cache.policy.bounded:
+        assert cache.held_tokens <= cache.stream_slots, "more slots than the budget"
+        assert cache.nbytes <= cache.cap_bytes, "more bytes than the cap"
+
+
+def _labels(steps: Tensor, cells: Tensor, grid: Grid) -> Tensor:
+    """A number for every vision token, the same for the same token; text, which has no cell, gets one a slot."""
+    text = -1 - torch.arange(steps.shape[1], device=steps.device)
+    return torch.where(cells >= 0, steps.long() * grid.tokens + cells, text)

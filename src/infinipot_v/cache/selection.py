@@ -1,0 +1,71 @@
+"""The policy's part in a compaction: what it is shown of a cache, and where its scores and notes are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from infinipot_v.interrupts import deferred_interrupts
+from infinipot_v.policies.base import KVView
+from infinipot_v.types import Grid
+
+if TYPE_CHECKING:
+    from infinipot_v.cache.capped import CappedCache
+
+
+def select(cache: CappedCache, keep: int) -> list[Tensor]:
+    """Let the policy name `keep` slots of every layer and head, int32 `[heads, keep]` each; nothing moves.
+
+    Before the first compaction it also notes what it needs of each layer, and scores anew what is held; if it fails,
+    notes and scores are as before.
+    """
+    first = not cache.counters.compressions and all(layer.store.note is None for layer in cache.capped_layers)
+    try:
+        if first:
+            _calibrate(cache)
+        views = (_view(cache, index, cache.grid) for index in range(len(cache.capped_layers)))
+        return [cache.policy.select(view, keep).to(torch.int32) for view in views]
+    except BaseException:
+        if first:
+            _uncalibrate(cache)
+        raise
+
+
+def score_arrivals(cache: CappedCache, grid: Grid) -> None:
+    """Let the policy score the slots written behind those held, and keep the scores with them."""
+    for index in range(len(cache.capped_layers)):
+        view = _view(cache, index, grid, start=cache.held_tokens)
+        _keep_scores(cache, index, cache.policy.on_step(view), start=cache.held_tokens)
+
+
+def _calibrate(cache: CappedCache) -> None:
+    layers = cache.capped_layers
+    notes = [cache.policy.calibrate(_view(cache, index, cache.grid)) for index in range(len(layers))]
+    for index, (layer, note) in enumerate(zip(layers, notes, strict=True)):
+        layer.store.note = note
+        _keep_scores(cache, index, cache.policy.rescore(_view(cache, index, cache.grid)))
+
+
+def _uncalibrate(cache: CappedCache) -> None:
+    """The scores of before follow from the values, which have not moved."""
+    with deferred_interrupts():
+        for index, layer in enumerate(cache.capped_layers):
+            layer.store.note = None
+            _keep_scores(cache, index, cache.policy.on_step(_view(cache, index, cache.grid)))
+
+
+def _keep_scores(cache: CappedCache, index: int, scores: Tensor | None, start: int = 0) -> None:
+    if scores is not None:
+        cache.capped_layers[index].store.stream(start)[4].copy_(scores)
+
+
+def _view(cache: CappedCache, index: int, grid: Grid | None, start: int = 0) -> KVView:
+    assert grid is not None, "a view needs a grid, which comes with the first step"
+    store = cache.capped_layers[index].store
+    keys, values, steps, cells, scores = store.stream(start)
+    return KVView(
+        keys, values, steps, cells, grid, index, len(cache.capped_layers), scores=scores,
+        fresh_steps=cache.counters.fresh_steps, note=store.note, content=cache.content_keys,
+    )  # fmt: skip

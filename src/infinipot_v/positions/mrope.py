@@ -1,0 +1,127 @@
+"""Positions on three axes: Qwen2-VL counts steps, Qwen2.5-VL seconds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from infinipot_v.positions.base import Clock
+from infinipot_v.types import Block, Grid, UserError
+
+TextStart = Literal["max", "hf"]
+
+_ROUNDING = 1e-4
+"""Times that should fall on a whole index arrive as 1.9999999; a ten-thousandth of an index is no time at all."""
+
+
+@dataclass(frozen=True)
+class MRopeClock(Clock):
+    """Positions on three axes (time, height, width), as Qwen2-VL and Qwen2.5-VL are trained (arXiv 2409.12191, 2.1).
+
+    A vision token of step t at (h, w) lies at (start + i(t), start + h, start + w), `start` being the first position
+    behind the prefix. i(t) = t, or floor(seconds(t) * rate) where the model's time is absolute (`rate` indices a
+    second, Qwen2.5-VL's `tokens_per_second`; seconds count from the first step's).
+
+    Text behind the video starts at the largest position of all + 1 (`text="max"`), as the models were trained and
+    transformers 4 did; `text="hf"` follows transformers 5, which starts it at start + max(grid height, grid width)
+    and spaces the steps evenly in float32 (`whole_seconds`: by whole seconds, as some of its releases do).
+
+    `at_rank` makes the positions compact: `steps` is then the rank of the next step among those held, and time that
+    is absolute runs on evenly, by the interval of the stream's first two steps. Ours: the paper (section 3) leaves
+    open how three axes are to be re-assigned.
+    """
+
+    by_step: ClassVar[bool] = True
+
+    grid: Grid = field(kw_only=True)
+    rate: float | None = None
+    text: TextStart = "max"
+    whole_seconds: bool = False
+    steps: int = 0
+    origin: float = 0.0
+    interval: float | None = None
+    latest: int = -1
+    compact: bool = False
+
+    @property
+    def next_text(self) -> int:
+        """See `Clock`."""
+        extent = max(self.grid.height, self.grid.width)
+        if self.steps == 0:
+            return self.start
+        return self.start + (extent if self.text == "hf" else max(extent, self.latest + 1))
+
+    @property
+    def furthest(self) -> int:
+        """See `Clock`."""
+        extent = max(self.grid.height, self.grid.width)
+        return self.start + max(self.latest, extent - 1) if self.steps else self.start - 1
+
+    def place(self, block: Block) -> tuple[Tensor, MRopeClock]:
+        """Return int64 positions `[3, 1, tokens]` of a block and the clock after it. Raises `StreamTooLong`."""
+        indices, after = self._advance(block.seconds)
+        time = torch.tensor(indices).repeat_interleave(self.grid.tokens)
+        cells = block.cells.long()
+        positions = torch.stack([time, cells // self.grid.width, cells % self.grid.width]) + self.start
+        self.check(after.furthest + self.reserve)
+        return positions[:, None], after
+
+    def text_positions(self, tokens: int, behind: int = 0) -> Tensor:
+        """Positions `[3, 1, tokens]`; see `Clock`."""
+        first = self.next_text + behind
+        self.check(first + tokens - 1)
+        return torch.arange(first, first + tokens).expand(3, 1, tokens)
+
+    def indices(self, steps: Tensor) -> Tensor:
+        """Temporal indices i(t) of step numbers, any shape. Where time is absolute, steps count as evenly spaced."""
+        if self.rate is None:
+            return steps
+        return (steps.double() * self.rate * (self.interval or 0.0) + _ROUNDING).floor()
+
+    def prefix_positions(self) -> Tensor:
+        """Positions `[3, 1, start]` of the prefix."""
+        return torch.arange(self.start).expand(3, 1, self.start)
+
+    def at_rank(self, ranks: int) -> MRopeClock:
+        """The clock of a memory whose heads hold tokens of at most `ranks` different steps."""
+        latest = int(self.indices(torch.tensor(ranks - 1))) if ranks else -1
+        return replace(self, steps=ranks, latest=latest, compact=True)
+
+    def positions_of(self, ranks: Tensor) -> Tensor:
+        """Temporal positions of steps, counted from the oldest; with original positions these are step numbers."""
+        return self.start + self.indices(ranks).long()
+
+    def _advance(self, seconds: tuple[float, ...]) -> tuple[list[int], MRopeClock]:
+        clock, indices = self, []
+        for moment in seconds:
+            clock = clock._tick(moment)
+            indices.append(clock.latest)
+        return indices, clock
+
+    def _tick(self, moment: float) -> MRopeClock:
+        first = self.interval is None and self.steps == 0
+        origin = moment if first else self.origin
+        interval = self.interval
+        if interval is None and self.steps == 1:
+            interval = moment - origin
+        if not first and moment < origin:
+            raise UserError(
+                f"a step at {moment:.3f} s comes before the stream's first, at {origin:.3f} s: times must ascend"
+            )
+        after = replace(self, steps=self.steps + 1, origin=origin, interval=interval)
+        return replace(after, latest=after._index(self.steps, moment - origin))
+
+    def _index(self, step: int, elapsed: float) -> int:
+        """The temporal index of the step number `step`, `elapsed` seconds into the stream."""
+        if self.rate is None:
+            return step
+        if self.compact:
+            return int(self.indices(torch.tensor(step)))
+        if self.text == "hf" and self.interval is not None:
+            interval = int(self.interval) if self.whole_seconds else self.interval
+            return int((torch.tensor(step) * (self.rate * interval)).long())
+        return math.floor(elapsed * self.rate + _ROUNDING)
