@@ -3,7 +3,8 @@
 Uses the stock model's own parameters and computes what its forward would compute for every row on
 the steps seen when it is asked, with explicit positions: text before the video counts 0..P-1 on all
 axes, the token of step t, row h, column w lies at (P+t, P+h, P+w), text after the video starts one
-past the largest of these. The video's hidden states never depend on a question, so they are
+past the largest of these. On one line (`line=True`, for the 1-D twin) every token takes the next position, the same on
+all axes. The video's hidden states never depend on a question, so they are
 computed once; a row attends to the prefix, to the steps before its own and to itself.
 """
 
@@ -52,17 +53,19 @@ def _turn(angles: Tensor) -> Turn:
     return twice.cos(), twice.sin()
 
 
-def video_positions(prefix: int, steps: int, device: torch.device) -> Tensor:
+def video_positions(prefix: int, steps: int, device: torch.device, line: bool = False) -> Tensor:
     """Positions of the prefix and the video's tokens, [3, 1, prefix + 16 steps]."""
+    if line:
+        return torch.arange(prefix + steps * TOKENS, device=device).expand(3, 1, -1)
     before = torch.arange(prefix, device=device).expand(3, prefix)
     index = torch.arange(steps * TOKENS, device=device)
     axes = (index // TOKENS, index % TOKENS // SIDE, index % SIDE)
     return torch.cat((before, prefix + torch.stack(axes)), 1)[:, None]
 
 
-def row_positions(prefix: int, ask_step: Tensor, length: int) -> Tensor:
+def row_positions(prefix: int, ask_step: Tensor, length: int, line: bool = False) -> Tensor:
     """Positions of question rows asked after ask_step [B, R] steps, [3, B, R * length]."""
-    start = prefix + ask_step.clamp(min=SIDE)
+    start = prefix + (ask_step * TOKENS if line else ask_step.clamp(min=SIDE))
     places = start[..., None] + torch.arange(length, device=ask_step.device)
     return places.flatten(1).expand(3, -1, -1)
 
@@ -106,6 +109,7 @@ def read(
     ask_step: Tensor,
     fused: Fused,
     dtype: torch.dtype,
+    line: bool = False,
 ) -> Tensor:
     """The language model: hidden states of the rows.
 
@@ -116,8 +120,8 @@ def read(
     opening = text.embed_tokens(prefix).expand(batch, -1, -1)
     x = torch.cat((opening, video.flatten(1, 2)), 1)
     y = text.embed_tokens(tokens).flatten(1, 2)
-    x_turn = text_turn(video_positions(len(prefix), steps, x.device))
-    y_turn = text_turn(row_positions(len(prefix), ask_step, length))
+    x_turn = text_turn(video_positions(len(prefix), steps, x.device, line))
+    y_turn = text_turn(row_positions(len(prefix), ask_step, length, line))
     mask = row_mask(len(prefix), steps, ask_step, length, dtype)
     for index, layer in enumerate(text.layers):
         before, after = text_params(layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,19 +27,24 @@ class Pupil(nn.Module):
     """The stock model and a helper head that names what every visual token shows. The head only
     serves training and is not shipped."""
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, fuse: bool):
+    def __init__(self, device: torch.device, dtype: torch.dtype, fuse: bool, line: bool = False):
         from transformers import Qwen2VLForConditionalGeneration
 
         super().__init__()
         self.model = Qwen2VLForConditionalGeneration(build_config())
         self.helper = nn.Linear(TEXT["hidden_size"], len(KINDS) + len(COLOURS) + 2)
         self.to(device)
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.line = dtype, device, line
         self.fused: Fused = compiled() if fuse else PLAIN
         self._paint = paint_on(device)
         self._clean: Any = torch.compile(clean_frames, dynamic=True) if fuse else clean_frames
         self._worn: Any = torch.compile(worn, dynamic=True) if fuse else worn
         self._prefix = torch.tensor(encoded(PREFIX), device=device)
+
+    def begin_from(self, checkpoint: Path) -> None:
+        """Take a finished checkpoint's weights; the helper head starts from chance."""
+        stock = type(self.model).from_pretrained(checkpoint, dtype=torch.float32)
+        self.model.load_state_dict(stock.state_dict())
 
     @torch.no_grad()
     def look(self, batch: dict[str, Tensor]) -> Tensor:
@@ -72,7 +78,7 @@ class Pupil(nn.Module):
     def _answer(self, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         ask_step = batch["ask_step"].long()
         hidden = read(self.model, self._prefix, video, batch["tokens"].long(), ask_step,
-                      self.fused, self.dtype)  # fmt: skip
+                      self.fused, self.dtype, self.line)  # fmt: skip
         labels = batch["labels"].long()[..., 1:]
         told = labels != IGNORED
         logits = F.linear(

@@ -77,7 +77,7 @@ class School:
         torch.manual_seed(options.seed + session)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        self.pupil = Pupil(device, dtype, fuse=device.type == "cuda" and not options.plain)
+        self.pupil = Pupil(device, dtype, fuse=device.type == "cuda" and not options.plain, line=options.line)
         self.optimizer = self._optimizer()
         self._restore(options.resume)
         self.began = self.stage_began = self.saved = time.monotonic()
@@ -94,6 +94,8 @@ class School:
 
     def _restore(self, folder: Path) -> None:
         weights = load_tensors(folder, "weights")
+        if not weights and self.options.init:
+            self.pupil.begin_from(self.options.init)
         if weights:
             self.pupil.load_state_dict(weights)
             kept = load_tensors(folder, "moments")
@@ -189,6 +191,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--shrink", type=int, help="divide all batches by this")
     parser.add_argument("--patience", type=float, help="stretch the stages' longest times by this")
+    parser.add_argument("--line", action="store_true", help="positions on one line: the 1-D twin")
+    parser.add_argument("--init", type=Path, help="checkpoint to begin from instead of from chance")
     parser.add_argument("--plain", action="store_true", help="do not compile")
     chosen = parser.parse_args()
     chosen.resume = chosen.resume or chosen.out

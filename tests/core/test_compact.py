@@ -7,9 +7,9 @@ import torch
 
 from infinipot_v import Budget, Session, load_model
 from tests.core.test_exactness import POLICIES, QUESTION, recorded
-from tests.flat import flattened
 from tests.oracle.attention import logits_of, ranked, slot_ranks, step_ranks
 from tests.plain import noise_frames, streamed_logits
+from training.line import flattened
 
 
 def frequencies(model, pairs):

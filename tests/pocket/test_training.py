@@ -61,7 +61,8 @@ def test_patches_are_the_stock_processors() -> None:
 
 
 @torch.no_grad()
-def test_the_packed_forward_is_the_stock_forward_row_by_row(model: Qwen2VLForConditionalGeneration) -> None:
+@pytest.mark.parametrize("line", [False, True])
+def test_the_packed_forward_is_the_stock_forward_row_by_row(model: Qwen2VLForConditionalGeneration, line: bool) -> None:
     stream, text = make_stream(4, 8), model.model.language_model
     rows = rows_of(stream.scene, Random(1), 5, [1.0] * len(QUESTION_KINDS), 0.3)
     tokens, ask_step = torch.from_numpy(rows.tokens).long(), torch.from_numpy(rows.ask_step).long()
@@ -70,11 +71,11 @@ def test_the_packed_forward_is_the_stock_forward_row_by_row(model: Qwen2VLForCon
     video = see(model, pixels, PLAIN, torch.float32)
     stock = model.model.visual(pixels.flatten(0, 1), grid_thw=torch.tensor([[8, 8, 8]])).pooler_output
     torch.testing.assert_close(video.flatten(0, 1), stock, atol=1e-4, rtol=1e-4)
-    packed = read(model, prefix, video[None], tokens[None], ask_step[None], PLAIN, torch.float32)[0]
+    packed = read(model, prefix, video[None], tokens[None], ask_step[None], PLAIN, torch.float32, line)[0]
     for row, steps in enumerate(ask_step.tolist()):
         seen = (text.embed_tokens(prefix), video[:steps].flatten(0, 1), text.embed_tokens(tokens[row]))
-        places = row_positions(len(prefix), ask_step[None, row : row + 1], LENGTH)
-        places = torch.cat((video_positions(len(prefix), steps, CPU), places), 2)
+        places = row_positions(len(prefix), ask_step[None, row : row + 1], LENGTH, line)
+        places = torch.cat((video_positions(len(prefix), steps, CPU, line), places), 2)
         whole = text(inputs_embeds=torch.cat(seen)[None], position_ids=places).last_hidden_state[0, -LENGTH:]
         torch.testing.assert_close(packed[row], whole, atol=2e-4, rtol=1e-3)
 
