@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from infinipot_v import load_model
 from infinipot_v.testing import write_checkpoint
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -27,6 +28,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return written[key]
 
     return write
+
+
+@pytest.fixture(scope="session")
+def loaded(checkpoint: Callable[..., Path]) -> Callable[[str], Any]:
+    """`loaded(family)` -> the tiny model on the CPU in float32, loaded once. Tests leave it as it is."""
+    models: dict[str, Any] = {}
+
+    def load(family: str) -> Any:
+        if family not in models:
+            models[family] = load_model(checkpoint(family), device="cpu")
+        return models[family]
+
+    return load
 
 
 @pytest.fixture(scope="session")

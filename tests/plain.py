@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
 from infinipot_v.models.preprocess import normalise, patchify_qwen
 from infinipot_v.session import Session
 from infinipot_v.types import Frame, Grid
+from tests import processors
 
 
 def noise_frames(count: int, fps: float = 1.0, height: int = 90, width: int = 140, seed: int = 0) -> list[Frame]:
@@ -38,11 +40,8 @@ def streamed_logits(session: Session, frames: Sequence[Frame], question: str) ->
     """Logits of every token that a session runs: prefix, steps (and the provisional one), question."""
     with recorded_states(session.model) as states:
         session.watch(iter(frames))
-        session.ask(question, remember=False)
-    asked = session.model.prompt.question(session.dialogue.system, [], question)
-    steps = -(-len(frames) // session.model.frames_per_step)
-    tokens = len(session._prefix) + steps * session._canvas.grid.tokens + len(asked)
-    return session.model.hf.lm_head(torch.cat(states)[:tokens])
+        session.ask(question, remember=False, decoding=Decoding(max_new_tokens=1))  # the answer's token is never run
+    return session.model.hf.lm_head(torch.cat(states))
 
 
 @torch.no_grad()
@@ -53,12 +52,15 @@ def plain_logits(
     inputs = plain_inputs(session, frames, question, fps)
     if not own_positions:
         inputs["position_ids"] = looped_positions(session, len(frames), inputs["input_ids"].shape[1], fps)
-    session.model.hf.model.rope_deltas = None
+    if hasattr(session.model.hf.model, "rope_deltas"):
+        session.model.hf.model.rope_deltas = None
     return session.model.hf(**inputs).logits[0]
 
 
 def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: float) -> dict[str, Any]:
     """What transformers' processor would hand to the model for the whole video and one question."""
+    if session.model.family in processors.EXPANSIONS:
+        return processors.inputs(session, frames, question)
     model, canvas = session.model, session._canvas
     assert canvas is not None
     padded = [*frames, *[frames[-1]] * (len(frames) % 2)]
@@ -78,9 +80,11 @@ def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: 
 
 
 def looped_positions(session: Session, frames: int, tokens: int, fps: float) -> torch.Tensor:
-    """M-RoPE positions `[3, 1, tokens]`, token by token, from the paper's words."""
+    """Positions of all tokens, one by one: `[3, 1, tokens]` from the paper's words for M-RoPE, else `[1, tokens]`."""
     canvas = session._canvas
     assert canvas is not None
+    if session.model.family in processors.EXPANSIONS:
+        return torch.tensor([list(range(tokens))])
     prefix = len(session.model.prompt.prefix(session.dialogue.system))
     rate = getattr(session.model.hf.config.vision_config, "tokens_per_second", None)
     positions = [(i, i, i) for i in range(prefix)]

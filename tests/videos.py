@@ -25,20 +25,51 @@ def level(index: int) -> int:
     return 20 + 8 * (index % 24)
 
 
-def write_video(path: Path, frames: int = 20, fps: float = 10, *, times: Sequence[float] | None = None) -> Path:
-    """An mp4 of `frames` pictures at `fps`, or one picture at each of `times` (seconds)."""
+def write_video(
+    path: Path,
+    frames: int = 20,
+    fps: float = 10,
+    *,
+    times: Sequence[float] | None = None,
+    size: tuple[int, int] = SIZE,
+    codec: str = "mpeg4",
+    bframes: int = 0,
+    sound: bool = False,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A video of `frames` pictures at `fps`, or one picture at each of `times` (seconds); its name says the container.
+
+    `bframes` may lie between two others; `options` are the codec's. `sound` adds a silent track as long as the video.
+    """
     times = [index / fps for index in range(frames)] if times is None else times
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(fps).limit_denominator(1000))
-        stream.width, stream.height = SIZE
+    moov_first = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", options=moov_first) as container:
+        rate = Fraction(fps).limit_denominator(1000)
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.width, stream.height = size
         stream.pix_fmt, stream.gop_size, stream.bit_rate = "yuv420p", 5, 2_000_000
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.max_b_frames = bframes
+        # AVI counts frames: between two milliseconds' ticks it would store empty ones.
+        stream.codec_context.time_base = 1 / rate if path.suffix == ".avi" else Fraction(1, 1000)
+        if sound:
+            container.add_stream("aac", rate=16000)
         for index, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        if sound:
+            _silence(container, len(times) / fps)
     return path
+
+
+def _silence(container: av.container.OutputContainer, seconds: float) -> None:
+    stream = container.streams.audio[0]
+    for start in range(0, int(seconds * 16000), 1024):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
 
 
 def write_audio(path: Path) -> Path:
@@ -52,15 +83,19 @@ def write_audio(path: Path) -> Path:
     return path
 
 
-def rotate(path: Path) -> Path:
-    """Set the track's display matrix to a quarter turn clockwise, in place, as phones do."""
+def rotate(path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> Path:
+    """Set the display matrix `(a, b, c, d)` of an mp4's track in place, as phones do; a quarter turn clockwise."""
     content = path.read_bytes()
-    still = [0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000]
-    turned = [0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000]
-    old, new = (b"".join(value.to_bytes(4, "big") for value in matrix) for matrix in (still, turned))
+    old, new = _matrix(1, 0, 0, 1), _matrix(*matrix)
     track = content.index(b"tkhd")
     path.write_bytes(content[:track] + content[track:].replace(old, new, 1))
     return path
+
+
+def _matrix(a: int, b: int, c: int, d: int) -> bytes:
+    one = 0x10000
+    numbers = [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 0x40000000]
+    return b"".join(number.to_bytes(4, "big", signed=True) for number in numbers)
 
 
 def damage(path: Path, start: float, end: float) -> Path:
@@ -70,3 +105,9 @@ def damage(path: Path, start: float, end: float) -> Path:
     content[first:last] = np.random.default_rng(0).bytes(last - first)
     path.write_bytes(content)
     return path
+
+
+def first_frame(path: Path) -> np.ndarray:
+    """The first picture of a file, uint8 `[height, width, 3]`."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")

@@ -33,8 +33,8 @@ class Session:
     """One stream and its memory. Single-threaded.
 
     `budget` is the hard cap (default: 6,144 tokens); `policy` a name or an instance; `system` replaces the template's
-    system prompt. `tokens_per_step` and `max_pixels` bound the resolution, which the first frame fixes for the
-    session's life. `positions` are `original` (a token keeps the position it was seen at; the stream ends where the
+    system prompt. `tokens_per_step` (where the family's resolution is free, 128 by default) and `max_pixels` bound the
+    resolution, which the first frame fixes for the session's life. `positions` are `original` (a token keeps the position it was seen at; the stream ends where the
     model's positions end), `compact` (re-assigned by rank among what is held; no end) or `hf` (transformers' own call);
     by default what suits the model's family. `block` steps are encoded and prefilled together; it changes the speed and
     nothing else. `decoding` is the default of `ask` and `stream`.
@@ -47,7 +47,7 @@ class Session:
         policy: str | Policy = "infinipot-v",
         *,
         system: str | None = None,
-        tokens_per_step: int = 128,
+        tokens_per_step: int | None = None,
         max_pixels: int | None = None,
         positions: str | None = None,
         block: int = 4,
@@ -56,7 +56,7 @@ class Session:
         positions = positions or model.default_positions
         if positions not in POSITIONS:
             raise UserError(f"unknown positions {positions!r}: choose {', '.join(POSITIONS)}")
-        if not 1 <= block <= 4096 or tokens_per_step < 1:
+        if not 1 <= block <= 4096 or (tokens_per_step is not None and tokens_per_step < 1):
             raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
         self.model = model
         self.decoding = decoding or Decoding()
@@ -129,10 +129,11 @@ class Session:
 
     def _check_fit(self, canvas: Canvas) -> None:
         tokens, room, limit = self.cache.tokens, self.cache.budget.room, self.model.position_limit
-        if self.cache.policy.bounded and tokens < canvas.grid.tokens:
+        step = self.model.step_tokens(canvas)
+        if self.cache.policy.bounded and tokens < step:
             raise UserError(
-                f"a budget of {tokens} tokens is below one step ({canvas.grid.tokens} tokens at this resolution): "
-                "raise the budget or lower tokens_per_step (--tokens-per-step)"
+                f"a budget of {tokens} tokens is below one step ({step} tokens at this resolution): "
+                "raise the budget, or lower tokens_per_step (--tokens-per-step) where the model allows it"
             )
         if limit is not None and len(self._prefix) + room >= limit:
             raise UserError(

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from infinipot_v import Budget, CappedCache, Session, load_model, make_policy
 from infinipot_v.cache.layers import LayerPlan
 from infinipot_v.cache.slots import Shape
 from infinipot_v.types import Grid
+from tests.families import FAMILIES
 from tests.plain import noise_frames
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -27,9 +29,9 @@ def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int, turni
 
     With compact positions also a scratch for one layer's keys, and the angles of |M| ranks.
     """
-    config = json.loads((folder / "config.json").read_text())
+    config = text_config(folder)
     layers, heads = config["num_hidden_layers"], config["num_key_value_heads"]
-    dim = config["hidden_size"] // config["num_attention_heads"]
+    dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     keys_and_values = 2 * layers * heads * dim * ITEM_BYTES[dtype] * (prefix + tokens + room)
     metadata = 10 * layers * heads * tokens
     window = 512 * heads * (dim * ITEM_BYTES[dtype] + 8 + 10)
@@ -37,20 +39,24 @@ def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int, turni
     return keys_and_values + metadata + window + compact * ITEM_BYTES[dtype]
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
+def text_config(folder) -> dict[str, Any]:
+    """The language model's part of a config.json, which some checkpoints nest and some do not."""
+    config = json.loads((folder / "config.json").read_text())
+    return config.get("text_config", config)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("tokens", "room"), [(48, 512), (6144, 512), (1000, 64)])
 @pytest.mark.parametrize("positions", ["original", "compact"])
 def test_the_cap_is_the_published_formula(checkpoint, family, dtype, tokens, room, positions):
     folder = checkpoint(family)
-    session = Session(
-        load_model(folder, device="cpu", dtype=dtype), Budget(tokens=tokens, room=room), tokens_per_step=8,
-        positions=positions,
-    )  # fmt: skip
-    prefix = len(session.model.prompt.prefix())
-    report, config = session.report(), json.loads((folder / "config.json").read_text())
-    sections = (config.get("text_config", config).get("rope_parameters") or config["rope_scaling"])["mrope_section"]
-    pairs = sections[0] if positions == "compact" else 0
+    model = load_model(folder, device="cpu", dtype=dtype)
+    session = Session(model, Budget(tokens=tokens, room=room), positions=positions)
+    prefix, report, config = len(session.model.prompt.prefix()), session.report(), text_config(folder)
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    pairs = rope.get("mrope_section", [dim // 2])[0] if positions == "compact" else 0
     assert report.cap_bytes == published_cap(folder, dtype, tokens, room, prefix, pairs)
     assert report.nbytes == report.cap_bytes, "everything is allocated at once"
 

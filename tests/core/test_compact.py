@@ -5,82 +5,51 @@ from __future__ import annotations
 import pytest
 import torch
 
-from infinipot_v import Budget, Session, load_model
-from tests.core.test_exactness import POLICIES, QUESTION, recorded
+from infinipot_v import Budget, Session
+from tests.core.test_exactness import POLICIES, recorded
+from tests.families import FIXED, ODD, small_session
 from tests.oracle.attention import logits_of, ranked, slot_ranks, step_ranks
-from tests.plain import noise_frames, streamed_logits
+from tests.plain import noise_frames
 from training.line import flattened
 
 
-def frequencies(model, pairs):
+def frequencies(model):
+    """Of the axis that is re-assigned: all of them on a line, the first section with M-RoPE."""
     text = model.text_config
-    dim = text.hidden_size // text.num_attention_heads
-    return text.rope_parameters["rope_theta"] ** (-torch.arange(0, dim, 2).double() / dim)[:pairs]
-
-
-@pytest.fixture(scope="module")
-def flat(checkpoint):
-    return flattened(load_model(checkpoint("qwen2_vl"), device="cpu"))
-
-
-@pytest.fixture(scope="module", params=["qwen2_vl", "qwen2_5_vl"])
-def mrope(request, checkpoint):
-    return load_model(checkpoint(request.param), device="cpu")
-
-
-@pytest.mark.contract
-@pytest.mark.parametrize("policy", [*POLICIES, "full"])
-@pytest.mark.parametrize("count", [60, 61])
-def test_1d_logits_equal_a_loop_over_heads_with_ranks(flat, policy, count):
-    budget = Budget(tokens=60 if policy != "full" else 10)
-    session = Session(flat, budget, policy, tokens_per_step=8, block=3)
-    streamed, recording = recorded(session, noise_frames(count, seed=3))
-    attention = ranked(recording, slot_ranks, frequencies(flat, None))
-    oracle = logits_of(flat, recording, attention, torch.zeros_like(recording.positions))
-    assert (streamed - oracle).abs().max() <= 1e-5
-    most = session.cache.prefix_limit + 60 + session.cache.budget.room
-    assert policy == "full" or int(recording.positions.max()) < most
-    as_seen = logits_of(flat, recording, None, recording.positions)
-    assert policy == "full" or (streamed - as_seen).abs().max() > 1e-2, "the comparison must be able to fail"
-
-
-@pytest.mark.contract
-@pytest.mark.parametrize("policy", [*POLICIES, "full"])
-@pytest.mark.parametrize("count", [60, 61])
-def test_mrope_logits_equal_a_loop_over_heads_with_ranks(mrope, policy, count):
-    budget = Budget(tokens=60 if policy != "full" else 10)
-    session = Session(mrope, budget, policy, tokens_per_step=8, block=3, positions="compact")
-    streamed, recording = recorded(session, noise_frames(count, fps=1.5, seed=3))
-    spacing = 1.0 if mrope.time_rate is None else mrope.time_rate * 2 / 1.5
-    attention = ranked(
-        recording,
-        step_ranks(recording, lambda rank: int(rank * spacing + 1e-4)),
-        frequencies(mrope, mrope.text_config.rope_parameters["mrope_section"][0]),
-    )
-    still = recording.positions.clone()
-    still[0] = 0
-    assert (streamed - logits_of(mrope, recording, attention, still)).abs().max() <= 1e-5
-    as_seen = logits_of(mrope, recording, None, recording.positions)
-    assert policy == "full" or (streamed - as_seen).abs().max() > 1e-2, "the comparison must be able to fail"
-
-
-@pytest.mark.parametrize("block", [1, 3, 16])
-@pytest.mark.parametrize("count", [12, 13])
-def test_while_all_fits_compact_equals_original(mrope, block, count):
-    logits = [
-        streamed_logits(
-            Session(mrope, Budget(tokens=4096), tokens_per_step=8, positions=positions, block=block),
-            noise_frames(count),
-            QUESTION,
-        )
-        for positions in ("compact", "original")
+    dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    rope = text.rope_parameters
+    stretched = rope["factor"] if rope["rope_type"] == "linear" else 1.0
+    return (rope["rope_theta"] ** (-torch.arange(0, dim, 2).double() / dim) / stretched)[
+        : rope.get("mrope_section", [dim // 2])[0]
     ]
-    assert (logits[0] - logits[1]).abs().max() <= 1e-5
 
 
-def test_stored_keys_are_never_written_again(flat):
+@pytest.mark.contract
+@pytest.mark.parametrize("policy", [*POLICIES, "full"])
+@pytest.mark.parametrize(("family", "odd"), ODD)
+def test_logits_equal_a_loop_over_heads_with_ranks(loaded, policy, family, odd):
+    model = loaded(family)
+    count = 30 * model.frames_per_step + odd
+    session = small_session(model, 10 if policy != "full" else 2, policy, block=3, positions="compact")
+    streamed, recording = recorded(session, noise_frames(count, fps=1.5, seed=3))
+    still = recording.positions.clone()
+    if model.family in FIXED:
+        ranks, still = slot_ranks, torch.zeros_like(still)
+        most = session.cache.prefix_limit + session.cache.tokens + session.cache.budget.room
+        assert policy == "full" or int(recording.positions.max()) < most
+    else:
+        spacing = 1.0 if model.time_rate is None else model.time_rate * 2 / 1.5
+        ranks, still[0] = step_ranks(recording, lambda rank: int(rank * spacing + 1e-4)), 0
+    oracle = logits_of(model, recording, ranked(recording, ranks, frequencies(model)), still)
+    assert (streamed - oracle).abs().max() <= 1e-5
+    as_seen = logits_of(model, recording, None, recording.positions)
+    assert policy == "full" or (streamed - as_seen).abs().max() > 1e-2, "the comparison must be able to fail"
+
+
+def test_stored_keys_are_never_written_again(loaded):
     """Over 1,000 compactions: what a slot holds is bit-identical to what arrived for that step and cell."""
-    session = Session(flat, Budget(tokens=7), tokens_per_step=4, block=1)
+    model = flattened(loaded("qwen2_vl"))
+    session = Session(model, Budget(tokens=7), tokens_per_step=4, block=1)
     layer, arrived = session.cache.capped_layers[1], {}
     frames = noise_frames(2100, height=56, width=56)
     for first in range(0, len(frames), 2):

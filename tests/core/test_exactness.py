@@ -7,29 +7,30 @@ import itertools
 import pytest
 import torch
 
-from infinipot_v import Budget, Decoding, Session, load_model, make_policy
+from infinipot_v import Budget, Decoding, Session, make_policy
+from tests.families import FAMILIES, ODD, small_session
 from tests.oracle.attention import logits_of, masked
 from tests.oracle.recording import Recording
 from tests.plain import looped_positions, noise_frames, plain_logits, recorded_states, streamed_logits
 
-FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 QUESTION = "What is on the table?"
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def model(request, checkpoint):
-    return load_model(checkpoint(request.param), device="cpu")
+def model(request, loaded):
+    return loaded(request.param)
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("positions", ["original", "hf"])
-@pytest.mark.parametrize("block", [1, 3, 16])
+@pytest.mark.parametrize(
+    ("positions", "block"), [("original", 1), ("original", 3), ("original", 16), ("hf", 3), ("compact", 3)]
+)
 @pytest.mark.parametrize(
     ("count", "size", "fps"), [(12, (90, 140), 1.0), (13, (200, 80), 1.5), (5, (64, 64), 0.7), (9, (90, 140), 4.0)]
 )
 def test_streamed_logits_equal_the_plain_forward(model, positions, block, count, size, fps):
     frames = noise_frames(count, fps, *size)
-    session = Session(model, Budget(tokens=4096), tokens_per_step=8, positions=positions, block=block)
+    session = small_session(model, 20, positions=positions, block=block)
     streamed = streamed_logits(session, frames, QUESTION)
     plain = plain_logits(session, frames, QUESTION, own_positions=positions == "hf", fps=fps)
     assert streamed.shape == plain.shape
@@ -37,8 +38,8 @@ def test_streamed_logits_equal_the_plain_forward(model, positions, block, count,
     assert plain.std() > 0.3, "logits without a spread would pass any comparison"
 
 
-def test_wrong_positions_are_seen(model):
-    frames = noise_frames(12)
+def test_wrong_positions_are_seen(loaded):
+    frames, model = noise_frames(12), loaded("qwen2_vl")
     session = Session(model, Budget(tokens=4096), tokens_per_step=8, positions="hf")
     streamed = streamed_logits(session, frames, QUESTION)
     assert (streamed - plain_logits(session, frames, QUESTION, own_positions=False)).abs().max() > 1e-3
@@ -49,9 +50,11 @@ POLICIES = ("infinipot-v", "uniform", "random", "sliding-window", "infinipot-v-c
 
 @pytest.mark.contract
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("count", [60, 61])
-def test_after_eviction_logits_equal_a_masked_full_cache(model, policy, count):
-    session = Session(model, Budget(tokens=60), policy, tokens_per_step=8, block=3, positions="original")
+@pytest.mark.parametrize(("family", "odd"), ODD)
+def test_after_eviction_logits_equal_a_masked_full_cache(loaded, policy, family, odd):
+    model = loaded(family)
+    count = 30 * model.frames_per_step + odd
+    session = small_session(model, 10, policy, block=3, positions="original")
     streamed, recording = recorded(session, noise_frames(count, seed=3))
     positions = looped_positions(session, count, streamed.shape[0], 1.0)
     assert torch.equal(recording.positions, positions)
@@ -75,9 +78,7 @@ def recorded(session, frames):
 def kept_slots(model, frames, blocks, **options):
     """Labels of all slots after watching `frames`, `block` steps at a time."""
     for block in blocks:
-        session = Session(
-            model, Budget(tokens=50), make_policy("infinipot-v", **options), tokens_per_step=8, block=block
-        )
+        session = small_session(model, 8.3, make_policy("infinipot-v", **options), block=block)
         session.watch(iter(frames))
         session.cache.check_integrity()
         yield [
@@ -88,20 +89,21 @@ def kept_slots(model, frames, blocks, **options):
 
 @pytest.mark.parametrize("options", [{}, {"pooling": "off", "alpha": 0.8}, {"recent": 0.4, "alpha": 1.0}])
 def test_the_block_size_changes_nothing(model, options):
-    frames = noise_frames(63, seed=5)
+    frames = noise_frames(32 * model.frames_per_step - 1, seed=5)
     for one, other in itertools.pairwise(kept_slots(model, frames, (1, 2, 7, 64), **options)):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_frame_by_frame_equals_all_at_once(model):
     frames = noise_frames(41, seed=6)
-    single = Session(model, Budget(tokens=50), tokens_per_step=8)
+    single = small_session(model, 8.3)
     for frame in frames:
         single.watch(frame.pixels, seconds=frame.seconds)
-    together = Session(model, Budget(tokens=50), tokens_per_step=8)
+    together = small_session(model, 8.3)
     together.watch(iter(frames))
     assert all(
         torch.equal(a.store.steps, b.store.steps) and torch.equal(a.store.cells, b.store.cells)
         for a, b in zip(single.cache._capped, together.cache._capped, strict=True)
     )
-    assert single.report().waiting_frames == together.report().waiting_frames == 1
+    waiting = 41 % model.frames_per_step
+    assert single.report().waiting_frames == together.report().waiting_frames == waiting

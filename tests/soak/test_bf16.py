@@ -10,17 +10,17 @@ from itertools import combinations
 import pytest
 import torch
 
-from infinipot_v import Budget, Session, load_model, make_policy
+from infinipot_v import Session, load_model, make_policy
 from infinipot_v.models.base import Model
+from tests.families import FAMILIES, small_session
 from tests.plain import noise_frames
 from tests.soak.record import write_record
 
-FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 BLOCKS = (1, 4, 16)
 STEPS = (21, 60, 200)
 """Lengths of the stream: just past the first compaction, and further on."""
 
-BUDGET_TOKENS, TOKENS_PER_STEP, SEED = 80, 4, 7
+BUDGET_STEPS, SEED = 20, 7
 
 Kept = list[list[set[tuple[int, int]]]]
 """The (step, cell) pairs held, by layer and head."""
@@ -28,10 +28,9 @@ Kept = list[list[set[tuple[int, int]]]]
 
 def watched(model: Model, steps: int, block: int, policy: str = "infinipot-v", **options: int) -> Session:
     """A session that has watched `steps` steps of noise."""
-    tokens = int(options.pop("tokens", BUDGET_TOKENS))
-    chosen = make_policy(policy, **options)
-    session = Session(model, Budget(tokens=tokens), chosen, tokens_per_step=TOKENS_PER_STEP, block=block)
-    session.watch(iter(noise_frames(2 * steps, height=56, width=56, seed=SEED)))
+    budget = int(options.pop("budget", BUDGET_STEPS))
+    session = small_session(model, budget, make_policy(policy, **options), block=block)
+    session.watch(iter(noise_frames(steps * model.frames_per_step, seed=SEED)))
     session.cache.check_integrity()
     return session
 
@@ -39,7 +38,7 @@ def watched(model: Model, steps: int, block: int, policy: str = "infinipot-v", *
 def kept(session: Session) -> Kept:
     """What a session holds."""
     assert session.report().compressions > 0
-    held = [layer.store.stream()[2:4] for layer in session.cache._capped]
+    held = [layer.store.stream()[2:4] for layer in session.cache.capped_layers]
     return [[set(zip(s.tolist(), c.tolist(), strict=True)) for s, c in zip(*pair, strict=True)] for pair in held]
 
 
@@ -70,7 +69,7 @@ def rounding(family: str, single: Model, half: Model, steps: int = 100) -> dict[
     """Why: how far stored values are apart, relative to their size, layer by layer, when nothing is dropped."""
     stored = {
         (name, block): [
-            layer.values.float() for layer in watched(model, steps, block, tokens=steps * TOKENS_PER_STEP).cache._capped
+            layer.values.float() for layer in watched(model, steps, block, budget=steps).cache.capped_layers
         ]
         for name, model in (("fp32", single), ("bf16", half))
         for block in (1, 16)
@@ -100,7 +99,7 @@ def test_kept_sets_of_bf16_by_block_size(checkpoint):
         "bf16_blocks.json",
         settings={
             "models": "tiny, random weights", "device": "cpu", "threads": 1, "policy": repr(make_policy("infinipot-v")),
-            "budget_tokens": BUDGET_TOKENS, "tokens_per_step": TOKENS_PER_STEP, "blocks": BLOCKS, "stream": "noise",
+            "budget_steps": BUDGET_STEPS, "blocks": BLOCKS, "stream": "noise",
             "index": "Jaccard index of kept (step, cell) sets, mean over layers and heads",
         },
         rows=rows,

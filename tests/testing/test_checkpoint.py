@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from infinipot_v.testing import families, write_checkpoint
 from infinipot_v.testing.__main__ import main
 from infinipot_v.types import UserError
+from tests.families import FAMILIES
 
 VISION = ["qwen2_vl", "qwen2_5_vl"]
 TEXT = "Grüße, 世界! What's the\n\n time: 12345  🎬<|im_end|>"
@@ -31,7 +32,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
 
 
 def test_the_families_are_known() -> None:
-    assert set(families()) >= {"qwen2_vl", "qwen2_5_vl", "qwen3_5_text", "llama"}
+    assert set(families()) >= {*FAMILIES, "qwen3_5_text", "llama"}
 
 
 @pytest.mark.contract
@@ -77,12 +78,13 @@ def test_pictures_their_place_and_their_time_matter(checkpoint: Checkpoint, fami
 @pytest.mark.parametrize("family", families())
 def test_the_tokenizer_loses_nothing(checkpoint: Checkpoint, family: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint(family))
-    ids = tokenizer(TEXT)["input_ids"]
-    assert tokenizer.decode(ids) == TEXT
+    text = TEXT.removesuffix("<|im_end|>")
+    ids = tokenizer(text + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == text + tokenizer.eos_token
     assert ids[-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(ids, skip_special_tokens=True) == TEXT.removesuffix("<|im_end|>")
-    assert len(tokenizer.encode("<|vision_start|><|video_pad|><|image_pad|><|vision_end|>")) == 4
-    assert len(tokenizer.encode(" the")) == 1
+    assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+    assert len(tokenizer.tokenize("<|vision_start|><|video_pad|><|image_pad|><|vision_end|>")) == 4
+    assert len(tokenizer.tokenize(" the")) == 1
 
 
 @pytest.mark.parametrize(

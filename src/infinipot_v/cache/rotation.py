@@ -16,7 +16,7 @@ from torch import Tensor
 from infinipot_v.cache.slots import Region, Shape, SlotStore
 from infinipot_v.positions.rotary import Rotary, turn, unturn
 
-READ_CHUNK = 1024
+READ_CHUNK = 8192
 """Slots whose angles are looked up at once where every head has its own."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from infinipot_v.budget import Budget
 from infinipot_v.evaluate.base import Item
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
+from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import make_policy, policy_names
 from infinipot_v.policies.base import Policy
 from infinipot_v.policies.options import option_pair
-from infinipot_v.session import Session
+from infinipot_v.session import POSITIONS, Session
 from infinipot_v.types import Frame, UserError
 
 LAST_FRAMES = "last-frames"
@@ -119,7 +119,8 @@ CONTROLS: dict[str, type[LastFrames]] = {LAST_FRAMES: LastFrames, BLIND: Blind}
 class Contender:
     """A policy and the share of the full cache's tokens that it may hold, or one of the `CONTROLS` without a memory.
 
-    `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5`; `keep` is the budget's, the others are the policy's.
+    `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5+positions=compact`; `keep` is the budget's, `positions`
+    the session's, the others are the policy's.
     Raises `UserError` for unknown names, unknown options and a share out of range.
     """
 
@@ -141,20 +142,25 @@ class Contender:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
         if self.policy in CONTROLS:
             return CONTROLS[self.policy](model, item, tokens_per_step, room)
-        policy, keep = self._parsed()
+        policy, keep, positions = self._parsed()
         tokens = max(item.step_tokens, int(self.fraction * item.tokens))
         budget = Budget(tokens=tokens, keep=keep, room=room)
-        return Remembering(Session(model, budget, policy, tokens_per_step=tokens_per_step, decoding=DECODING))
+        session = Session(
+            model, budget, policy, tokens_per_step=tokens_per_step, positions=positions, decoding=DECODING
+        )
+        return Remembering(session)
 
-    def _parsed(self) -> tuple[Policy, float]:
+    def _parsed(self) -> tuple[Policy, float, str | None]:
         name, *options = self.policy.split("+")
         if name not in policy_names():
             known = [*policy_names(), *CONTROLS]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"unknown policy {name!r}, did you mean {near!r}? There are: {', '.join(known)}")
+            raise UserError(f"unknown policy {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
         pairs = dict(option_pair(option) for option in options)
         keep = float(pairs.pop("keep", Budget.keep))
-        return make_policy(name, **pairs), keep
+        positions = pairs.pop("positions", None)
+        if positions is not None and positions not in POSITIONS:
+            raise UserError(f"unknown positions {positions!r}: choose {', '.join(POSITIONS)}")
+        return make_policy(name, **pairs), keep, positions
 
 
 def contenders(policies: Sequence[str], fractions: Sequence[Fraction]) -> list[Contender]:

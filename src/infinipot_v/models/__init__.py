@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from infinipot_v.nearest import nearest
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
     from infinipot_v.models.base import Model
 
-_FAMILIES = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen25VL"}
+_FAMILIES = {
+    "qwen2_vl": "Qwen2VL",
+    "qwen2_5_vl": "Qwen25VL",
+    "llava_onevision": "LlavaOnevision",
+    "llava_next_video": "LlavaNextVideo",
+    "internvl": "InternVL",
+    "smolvlm": "SmolVLM",
+}
 
 
 def family_names() -> tuple[str, ...]:
@@ -22,9 +29,9 @@ def family_names() -> tuple[str, ...]:
 def adapter_for(model_type: str) -> type[Model]:
     """Return a family's adapter class. Raises `UserError` that names the nearest supported family."""
     if model_type not in _FAMILIES:
-        nearest = difflib.get_close_matches(model_type, _FAMILIES, n=1, cutoff=0.0)[0]
+        near = nearest(model_type, _FAMILIES, cutoff=0)
         raise UserError(
-            f"the architecture {model_type!r} is not supported; the nearest that is: {nearest} "
+            f"the architecture {model_type!r} is not supported; the nearest that is: {near} "
             f"(all: {', '.join(_FAMILIES)})"
         )
     adapter: type[Model] = getattr(import_module(f"infinipot_v.models.{model_type}"), _FAMILIES[model_type])

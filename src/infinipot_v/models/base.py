@@ -7,15 +7,15 @@ owns. It knows no policy, no cache and no source, and keeps no state of a stream
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from infinipot_v.models.preprocess import PixelRecipe, fit_grid, letterbox, resize
-from infinipot_v.models.prompt import Prompt
+from infinipot_v.models.preprocess import Colours
+from infinipot_v.models.prompt import Prompt, video_placeholder, video_template
 from infinipot_v.positions import Clock, LineClock, Rotary, line_rotary
 from infinipot_v.types import Block, Frame, Grid
 
@@ -38,7 +38,7 @@ class Model(ABC):
 
     hf: Any
     prompt: Prompt
-    recipe: PixelRecipe
+    recipe: Colours
     name: str
 
     family: ClassVar[str]
@@ -67,20 +67,32 @@ class Model(ABC):
         device: torch.device = self.hf.get_input_embeddings().weight.device
         return device
 
-    def canvas(self, height: int, width: int, tokens_per_step: int = 128, max_pixels: int | None = None) -> Canvas:
-        """Choose the resolution for frames of `height` x `width`; raises `UserError` for impossible shapes."""
-        pixels = fit_grid(height, width, self.recipe, tokens_per_step, max_pixels)
-        return Canvas((height, width), pixels, self.grid_of(pixels))
+    @classmethod
+    def prompt_of(cls, tokenizer: Any, templates: Sequence[str], config: Any) -> Prompt:
+        """The prompt, from the checkpoint's chat templates (the tokenizer's own first). Raises `UserError`."""
+        return Prompt(tokenizer, video_template(templates), video_placeholder(tokenizer, config))
 
+    @classmethod
+    @abstractmethod
+    def recipe_of(cls, image: Mapping[str, Any] | None, video: Mapping[str, Any] | None) -> Any:
+        """The pixels' recipe, from preprocessor_config.json and video_preprocessor_config.json; one may be missing."""
+
+    @abstractmethod
+    def canvas(
+        self, height: int, width: int, tokens_per_step: int | None = None, max_pixels: int | None = None
+    ) -> Canvas:
+        """Choose the resolution for frames of `height` x `width`; None leaves a bound to the family.
+
+        Raises `UserError` for impossible shapes, and for bounds that the checkpoint cannot keep.
+        """
+
+    @abstractmethod
     def pictures(self, frames: Sequence[Frame], canvas: Canvas) -> Tensor:
         """Show frames on the canvas: uint8 `[frames, 3, height, width]`; other sizes are letterboxed."""
-        shown = [
-            (resize if frame.pixels.shape[:2] == canvas.source else letterbox)(
-                frame.pixels[None], canvas.pixels, self.recipe.resample
-            )
-            for frame in frames
-        ]
-        return torch.cat(shown)
+
+    def step_tokens(self, canvas: Canvas) -> int:
+        """Tokens that a step takes at most, text in the stream included."""
+        return canvas.grid.tokens
 
     def check(self) -> None:
         """Raise `UserError` where the checkpoint's parts do not fit each other; called once, after loading."""

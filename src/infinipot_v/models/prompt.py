@@ -3,8 +3,8 @@
     prefix | video tokens | closing of the video, dialogue so far, question, opening of the answer
 
 The template is rendered once with a video in the first turn and cut at the video's placeholder, so the pieces are what
-the model was trained on, whatever the family. Both cuts lie at special tokens: tokenising the pieces is the same as
-tokenising the whole.
+the model was trained on, whatever the family. A piece is tokenised together with the special token that lies beside it
+in the whole prompt (`edge`), so that tokenising the pieces is the same as tokenising the whole.
 """
 
 from __future__ import annotations
@@ -15,23 +15,46 @@ from typing import Any
 
 from infinipot_v.types import UserError
 
+VIDEO_TOKENS = ("video_token_id", "video_token_index")
 Turn = tuple[str, str]
 """A question and its answer."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """`tokenizer` and chat `template` of a checkpoint, and the `placeholder` a video has in it."""
+    """`tokenizer` and chat `template` of a checkpoint, and the `placeholder` a video has in it.
+
+    `opening` and `closing` are what a family writes around the frames where the template has only the placeholder.
+    `edge` is the special token that a video's tokens end in; the placeholder itself unless a family says otherwise.
+    """
 
     tokenizer: Any
     template: str
     placeholder: str
+    opening: str = ""
+    closing: str = ""
+    edge: str | None = None
 
     def prefix(self, system: str | None = None) -> list[int]:
         """Token ids before the video: system prompt and what opens the video. Raises `UserError` as `question` does."""
         if system is not None:
             self._check("system prompt", system)
-        return self._ids(self._split(system, [], "?")[0])
+        before = self._before(system)
+        return [*self._begin(before), *self._ids_before(before)]
+
+    def first(self, text: str) -> list[int]:
+        """Token ids of stream text that follows the prefix directly. Raises `UserError` where they would merge."""
+        before = self._before(None)
+        whole, prefix = self._ids_before(before + text), self._ids_before(before)
+        if whole[: len(prefix)] != prefix:
+            raise UserError(
+                f"the tokenizer joins {text!r} with the prompt before it: this checkpoint cannot be cut there"
+            )
+        return whole[len(prefix) :]
+
+    def between(self, text: str) -> list[int]:
+        """Token ids of stream text that follows a special token."""
+        return self._ids_behind(text) if text else []
 
     def question(self, system: str | None, turns: Sequence[Turn], question: str) -> list[int]:
         """Token ids behind the video: what closes it, the dialogue so far, the question, the answer's opening.
@@ -41,7 +64,7 @@ class Prompt:
         if not isinstance(question, str) or not question.strip():
             raise UserError('the question is empty: write one in quotes, as in "What is on the table?"')
         self._check("question", question)
-        return self._ids(self._split(system, turns, question)[1])
+        return self._ids_behind(self.closing + self._split(system, turns, question)[1])
 
     def plain(self, text: str) -> str:
         """`text` without the model's special tokens, which would be read as such when the dialogue is shown again."""
@@ -76,6 +99,25 @@ class Prompt:
             raise UserError(f"the checkpoint's chat template shows no video: its output has no {self.placeholder}")
         return before, after
 
+    def _before(self, system: str | None) -> str:
+        return self._split(system, [], "?")[0] + self.opening
+
+    def _begin(self, text: str) -> list[int]:
+        """The token that the tokenizer puts before every text, unless the template has written it already."""
+        bos, token = self.tokenizer.bos_token_id, self.tokenizer.bos_token
+        if bos is None or text.startswith(token) or self.tokenizer(text)["input_ids"][:1] != [bos]:
+            return []
+        return [bos]
+
+    def _ids_before(self, text: str) -> list[int]:
+        edge = self.edge or self.placeholder
+        ids = self._ids(text + edge)
+        return ids[: len(ids) - len(self._ids(edge))]
+
+    def _ids_behind(self, text: str) -> list[int]:
+        edge = self.edge or self.placeholder
+        return self._ids(edge + text)[len(self._ids(edge)) :]
+
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
@@ -93,3 +135,22 @@ def _messages(system: str | None, turns: Sequence[Turn], question: str) -> list[
         if index < len(turns):
             messages.append({"role": "assistant", "content": [{"type": "text", "text": turns[index][1]}]})
     return messages
+
+
+def video_placeholder(tokenizer: Any, config: Any) -> str:
+    """The token that stands for a video, as config.json numbers it. Raises `UserError` where there is none."""
+    token = next((getattr(config, name) for name in VIDEO_TOKENS if getattr(config, name, None) is not None), None)
+    if token is None:
+        raise UserError("the checkpoint's config.json names no video token: it was not made for video")
+    placeholder = tokenizer.convert_ids_to_tokens(int(token))
+    if not isinstance(placeholder, str):
+        raise UserError("the checkpoint's video token is not in its tokenizer: download the checkpoint again")
+    return placeholder
+
+
+def video_template(templates: Sequence[str]) -> str:
+    """The first template that knows videos. Raises `UserError` where none does."""
+    for template in templates:
+        if "video" in template:
+            return template
+    raise UserError("the checkpoint has no chat template that knows videos (chat_template.json or .jinja)")

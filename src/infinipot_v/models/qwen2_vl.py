@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from infinipot_v.models.base import Canvas, Model
-from infinipot_v.models.preprocess import normalise, patchify_qwen
+from infinipot_v.models.preprocess import PixelRecipe, fit_grid, letterbox, normalise, patchify_qwen, resize
 from infinipot_v.positions import MRopeClock, Rotary, TextStart
 from infinipot_v.types import Block, Frame, Grid, UserError
+
+TOKENS_PER_STEP = 128
+"""Qwen2-VL's own limit would give a 720p frame some 1,200 tokens: 6,144 of them would hold five steps."""
 
 
 class Qwen2VL(Model):
     """Adapter of `Qwen2VLForConditionalGeneration`. Frames attend only within their step, so blocks are exact."""
 
+    recipe: PixelRecipe
     family: ClassVar[str] = "qwen2_vl"
     default_positions: ClassVar[str] = "original"
+
+    @classmethod
+    def recipe_of(cls, image: Mapping[str, Any] | None, video: Mapping[str, Any] | None) -> PixelRecipe:
+        """Both files count; the video's keys win."""
+        return PixelRecipe.from_configs(image, video)
 
     @property
     def frames_per_step(self) -> int:
@@ -29,6 +38,24 @@ class Qwen2VL(Model):
     def time_rate(self) -> float | None:
         """Temporal indices a second; None where time is counted in steps."""
         return None
+
+    def canvas(
+        self, height: int, width: int, tokens_per_step: int | None = None, max_pixels: int | None = None
+    ) -> Canvas:
+        """Any resolution that keeps the aspect; at most 128 tokens a step unless told otherwise (see `fit_grid`)."""
+        tokens = TOKENS_PER_STEP if tokens_per_step is None else tokens_per_step
+        pixels = fit_grid(height, width, self.recipe, tokens, max_pixels)
+        return Canvas((height, width), pixels, self.grid_of(pixels))
+
+    def pictures(self, frames: Sequence[Frame], canvas: Canvas) -> Tensor:
+        """See `Model.pictures`."""
+        shown = [
+            (resize if frame.pixels.shape[:2] == canvas.source else letterbox)(
+                frame.pixels[None], canvas.pixels, self.recipe.resample
+            )
+            for frame in frames
+        ]
+        return torch.cat(shown)
 
     def check(self) -> None:
         """The pixels' recipe must cut patches as the vision tower takes them."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import fields
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from infinipot_v.nearest import did_you_mean
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def policy_names() -> tuple[str, ...]:
 def policy_class(name: str) -> type[Policy]:
     """The class of a name; its dataclass fields are the options. Raises `UserError` on an unknown name."""
     if name not in _CLASSES:
-        raise UserError(f"unknown policy {name!r}{_nearest(name, _CLASSES)}; there are: {', '.join(_CLASSES)}")
+        raise UserError(f"unknown policy {name!r}{did_you_mean(name, _CLASSES)}; there are: {', '.join(_CLASSES)}")
     module, _, attribute = _CLASSES[name].partition(":")
     return cast("type[Policy]", getattr(import_module(f"{__name__}.{module}"), attribute))
 
@@ -50,7 +49,7 @@ def make_policy(policy: str | Policy, /, **options: object) -> Policy:
     for option in options:
         if option not in known:
             listed = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise UserError(f"policy {policy!r} has no option {option!r}{_nearest(option, known)}; {listed}")
+            raise UserError(f"policy {policy!r} has no option {option!r}{did_you_mean(option, known)}; {listed}")
     return cls(**options)
 
 
@@ -62,9 +61,3 @@ def _as_is(policy: object, options: dict[str, object]) -> Policy:
     if options:
         raise UserError(f"options {', '.join(options)} come too late for a finished {policy!r}: give its name instead")
     return policy
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """`", did you mean 'x'?"` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

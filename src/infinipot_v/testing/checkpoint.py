@@ -10,10 +10,10 @@ import json
 import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infinipot_v.nearest import nearest
 from infinipot_v.testing import families as _families
 from infinipot_v.testing.tokenizer import TinyTokenizer
 from infinipot_v.types import UserError
@@ -39,7 +39,9 @@ def write_checkpoint(family: str, folder: str | Path, *, seed: int = 0, **overri
     recipe = _recipe(family, tokenizer)
     _override(family, recipe.config, overrides)
     folder = _make_folder(folder)
-    tokenizer.write(folder, recipe.tokenizer_class, recipe.chat_template)
+    own = recipe.chat_template if recipe.text_template is None else recipe.text_template
+    tokenizer.write(folder, recipe.tokenizer_class, own)
+    _write_template(folder / recipe.template_file, recipe.chat_template)
     _write_json(folder / "config.json", recipe.config)
     _write_weights(recipe, folder, seed)
     # `save_pretrained` has rewritten the configs in its own layout: the hub's layout goes back.
@@ -50,9 +52,8 @@ def write_checkpoint(family: str, folder: str | Path, *, seed: int = 0, **overri
 
 def _recipe(family: str, tokenizer: TinyTokenizer) -> Recipe:
     if family not in families():
-        nearest = get_close_matches(family, families(), n=1, cutoff=0.0)[0]
-        known = ", ".join(families())
-        raise UserError(f"no tiny checkpoint for family {family!r}; the nearest is {nearest!r} of {known}")
+        near, known = nearest(family, families(), cutoff=0), ", ".join(families())
+        raise UserError(f"no tiny checkpoint for family {family!r}; the nearest is {near!r} of {known}")
     recipe: Recipe = importlib.import_module(f"{_families.__name__}.{family}").recipe(tokenizer)
     return recipe
 
@@ -79,6 +80,13 @@ def _make_folder(folder: str | Path) -> Path:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_template(path: Path, template: str) -> None:
+    if path.suffix == ".jinja":
+        path.write_text(template, encoding="utf-8")
+    elif template:
+        _write_json(path, {"chat_template": template})
 
 
 def _write_weights(recipe: Recipe, folder: Path, seed: int) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -58,7 +58,12 @@ class TinyTokenizer:
             ]
         )
         self._tokenizer.decoder = decoders.ByteLevel()
-        self._tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+        self._special: list[str] = []
+        self._roles: dict[str, str | None] = {
+            "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"
+        }  # fmt: skip
+        self._names: dict[str, str] = {}
+        self.add(*SPECIAL_TOKENS)
 
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -69,31 +74,44 @@ class TinyTokenizer:
         assert index is not None, token
         return index
 
-    def write(self, folder: Path, tokenizer_class: str, chat_template: str) -> None:
-        """Write tokenizer.json, its configuration, and the template once more where processors look for it."""
+    def add(self, *tokens: str, **names: str) -> None:
+        """Add special tokens; `names` are attributes of the loaded tokenizer (eos_token, video_token, ...)."""
+        self._tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
+        self._special += tokens
+        for name, token in names.items():
+            (self._roles if name in self._roles else self._names)[name] = token
+
+    def begin_with(self, token: str) -> None:
+        """Put a token before every text, as the tokenizers of Llama do."""
+        self._roles["bos_token"] = token
+        self._tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{token} $A", special_tokens=[(token, self[token])]
+        )
+
+    def write(self, folder: Path, tokenizer_class: str, template: str) -> None:
+        """Write tokenizer.json and its configuration; an empty template is left out."""
         self._tokenizer.save(str(folder / "tokenizer.json"))
-        template = {"chat_template": chat_template} if chat_template else {}
-        roles = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+        config = self._config(tokenizer_class) | self._roles | ({"chat_template": template} if template else {})
+        roles = {name: token for name, token in self._roles.items() if token}
         files: dict[str, dict[str, Any]] = {
-            "tokenizer_config.json": self._config(tokenizer_class) | roles | template,
-            "special_tokens_map.json": {"additional_special_tokens": list(SPECIAL_TOKENS[1:]), **roles},
+            "tokenizer_config.json": config,
+            "special_tokens_map.json": {"additional_special_tokens": self._special[1:], **roles},
         }
-        if template:
-            files["chat_template.json"] = template
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _config(self, tokenizer_class: str) -> dict[str, Any]:
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+        names = {"extra_special_tokens": self._names, **self._names} if self._names else {}
         return {
             "add_prefix_space": False,
-            "added_tokens_decoder": {str(self[token]): {"content": token, **flags} for token in SPECIAL_TOKENS},
-            "additional_special_tokens": list(SPECIAL_TOKENS[1:]),
-            "bos_token": None,
+            "added_tokens_decoder": {str(self[token]): {"content": token, **flags} for token in self._special},
+            "additional_special_tokens": self._special[1:],
             "clean_up_tokenization_spaces": False,
             "errors": "replace",
             "model_max_length": 32768,
             "split_special_tokens": False,
             "tokenizer_class": tokenizer_class,
             "unk_token": None,
+            **names,
         }

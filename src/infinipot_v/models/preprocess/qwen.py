@@ -1,9 +1,4 @@
-"""From frames to what a vision tower eats: resize, normalise, cut into patches. torch only, no torchvision.
-
-Every number comes from the checkpoint's own JSON (`PixelRecipe`). For the same target size the results equal Hugging
-Face's torchvision processors (uint8 bicubic with antialiasing, then one fused scale-and-normalise in float32).
-Knows no model, no session and no time.
-"""
+"""Qwen2-VL's pixels: any resolution within a range, cut into patches that merge two by two."""
 
 from __future__ import annotations
 
@@ -12,46 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
 
+from infinipot_v.models.preprocess.colours import Colours
 from infinipot_v.types import UserError
 
-MODES = {1: "bicubic", 2: "bilinear", 3: "bicubic"}
-"""PIL's numbers in `resample`. Lanczos (1) becomes bicubic, as in transformers with torchvision below 0.27."""
 MAX_ASPECT = 200
 """Longer frames are refused, as in Qwen's own resizing."""
 
 
 @dataclass(frozen=True)
-class PixelRecipe:
+class PixelRecipe(Colours):
     """How a checkpoint wants its pixels; the defaults are Qwen2-VL's. The range of pixels is for one frame."""
 
-    image_mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    image_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    rescale_factor: float = 1 / 255
     patch_size: int = 14
     merge_size: int = 2
     temporal_patch_size: int = 2
     min_pixels: int = 56 * 56
     max_pixels: int = 28 * 28 * 1280
-    resample: int = 3
 
     def __post_init__(self) -> None:
         counts = (self.patch_size, self.merge_size, self.temporal_patch_size, self.min_pixels, self.max_pixels)
-        numbers = (*self.image_mean, *self.image_std, self.rescale_factor)
         if not all(isinstance(count, int) and count > 0 for count in counts):
             raise UserError(f"the checkpoint's preprocessor_config.json has impossible sizes: {counts}")
-        if not all(isinstance(number, int | float) for number in numbers) or 0 in (
-            *self.image_std,
-            self.rescale_factor,
-        ):
-            raise UserError(f"the checkpoint's preprocessor_config.json has impossible mean, std or scale: {numbers}")
-        if not len(self.image_mean) == len(self.image_std) == 3:
-            raise UserError(
-                "the checkpoint's preprocessor_config.json needs a mean and a std for each of three colours"
-            )
+        super().__post_init__()
 
     @property
     def factor(self) -> int:
@@ -68,12 +47,7 @@ class PixelRecipe:
         image = image or {}
         video = {**image.get("video_processor", {}), **(video or {})}
         image = image.get("image_processor", image)
-        merged = {**image, **video, **_pixel_range(image), **_pixel_range(video)}
-        known = {key: merged[key] for key in cls.__dataclass_fields__ if merged.get(key) is not None}
-        known |= {key: tuple(known[key]) for key in ("image_mean", "image_std") if key in known}
-        if known.get("resample", 3) not in MODES:
-            raise UserError(f"cannot reproduce resample={known['resample']} of this checkpoint; set it to 3 (bicubic)")
-        return cls(**known)
+        return cls.of_known({**image, **video}, **{**_pixel_range(image), **_pixel_range(video)})
 
 
 def _pixel_range(config: Mapping[str, Any]) -> dict[str, int]:
@@ -129,40 +103,6 @@ def _within(rows: int, columns: int, limit: int) -> tuple[int, int]:
     short = min(rows, columns, math.isqrt(limit))
     long = min(max(rows, columns), limit // short)
     return (short, long) if rows <= columns else (long, short)
-
-
-def resize(frames: np.ndarray | torch.Tensor, size: tuple[int, int], resample: int = 3) -> torch.Tensor:
-    """uint8 `[n, height, width, 3]` to uint8 `[n, 3, *size]`, stretched to `size`, antialiased."""
-    pixels = _channels_first(frames)
-    if pixels.shape[-2:] == torch.Size(size):
-        return pixels
-    return functional.interpolate(pixels, size=size, mode=MODES[resample], antialias=True)
-
-
-def _channels_first(frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-    if isinstance(frames, np.ndarray):
-        frames = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
-    return frames.permute(0, 3, 1, 2)
-
-
-def letterbox(frames: np.ndarray | torch.Tensor, size: tuple[int, int], resample: int = 3) -> torch.Tensor:
-    """uint8 `[n, height, width, 3]` to uint8 `[n, 3, *size]` with the aspect kept: centred, black around."""
-    height, width = frames.shape[1:3]
-    scale = min(size[0] / height, size[1] / width)
-    inner = tuple(min(full, max(1, round(side * scale))) for side, full in zip((height, width), size, strict=True))
-    top, left = ((full - side) // 2 for side, full in zip(inner, size, strict=True))
-    canvas = torch.zeros(frames.shape[0], 3, *size, dtype=torch.uint8)
-    canvas[:, :, top : top + inner[0], left : left + inner[1]] = resize(frames, (inner[0], inner[1]), resample)
-    return canvas
-
-
-def normalise(pixels: torch.Tensor, recipe: PixelRecipe) -> torch.Tensor:
-    """uint8 `[n, 3, height, width]` to float32, `(pixels * rescale - mean) / std`, fused as transformers fuses it."""
-    mean, std = (
-        (torch.tensor(values, dtype=torch.float32) * (1.0 / recipe.rescale_factor))[:, None, None].to(pixels.device)
-        for values in (recipe.image_mean, recipe.image_std)
-    )
-    return pixels.to(torch.float32).sub(mean).div_(std)
 
 
 def patchify_qwen(pixels: torch.Tensor, recipe: PixelRecipe) -> torch.Tensor:
