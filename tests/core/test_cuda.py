@@ -7,19 +7,20 @@ import torch
 
 from infinipot_v import Budget, Decoding, Session, load_model, make_policy
 from tests.core.test_cache import memory_bytes, same
+from tests.families import FAMILIES, ODD, small_session
 from tests.plain import looped_positions, noise_frames, plain_inputs, streamed_logits
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 QUESTION = "What is on the table?"
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
+@pytest.mark.parametrize(("family", "odd"), ODD)
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-4), ("bfloat16", 0.25)])
-@pytest.mark.parametrize("count", [12, 13])
-def test_streamed_logits_equal_the_plain_forward(checkpoint, family, dtype, most, count):
-    model = load_model(checkpoint(family), device="cuda", dtype=dtype)
+@pytest.mark.parametrize("positions", ["original", "compact"])
+def test_streamed_logits_equal_the_plain_forward(checkpoint, family, odd, dtype, most, positions):
+    model, count = load_model(checkpoint(family), device="cuda", dtype=dtype), 12 + odd
     frames = noise_frames(count)
-    session = Session(model, Budget(tokens=4096), tokens_per_step=8, block=3)
+    session = small_session(model, 20, block=3, positions=positions)
     streamed = streamed_logits(session, frames, QUESTION)
     inputs = {name: value.cuda() for name, value in plain_inputs(session, frames, QUESTION, 1.0).items()}
     inputs["position_ids"] = looped_positions(session, count, streamed.shape[0], 1.0).cuda()
@@ -31,9 +32,10 @@ def test_streamed_logits_equal_the_plain_forward(checkpoint, family, dtype, most
 
 @pytest.mark.parametrize("policy", ["infinipot-v", "infinipot-v-code", "uniform", "random", "sliding-window"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_compacted_memory_on_the_gpu(checkpoint, policy, dtype):
-    model = load_model(checkpoint("qwen2_vl"), device="cuda", dtype=dtype)
-    session = Session(model, Budget(tokens=50), make_policy(policy), tokens_per_step=8)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_compacted_memory_on_the_gpu(checkpoint, family, policy, dtype):
+    model = load_model(checkpoint(family), device="cuda", dtype=dtype)
+    session = small_session(model, 8.3, make_policy(policy), positions="compact")
     session.watch(iter(noise_frames(90)))
     session.cache.check_integrity()
     assert session.report().compressions > 5

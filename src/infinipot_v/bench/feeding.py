@@ -1,0 +1,68 @@
+"""Filling a memory: as much of a stream as wanted, with or without a vision tower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from itertools import islice
+from typing import Any
+
+import torch
+
+from infinipot_v.bench.subject import Subject
+from infinipot_v.models.base import Canvas, Model
+from infinipot_v.session import Session
+from infinipot_v.types import Block, Frame
+
+
+class Feed:
+    """A stream that a session watches block by block, as far as it is asked to, while the subject has time."""
+
+    def __init__(self, subject: Subject, session: Session, block: int | None = None, seed: int = 0) -> None:
+        self._subject, self._session = subject, session
+        self._frames = subject.frames(seed)
+        self._block = block or subject.sizes.block
+
+    def steps(self, count: int) -> None:
+        """Watch `count` more steps. Raises `TimeUp`."""
+        while count > 0:
+            self._subject.deadline.check()
+            some = min(self._block, count)
+            self._session.watch(islice(self._frames, some * self._session.model.frames_per_step))
+            count -= some
+
+    def until(self, tokens: int) -> None:
+        """Watch until `tokens` have been seen, or as many as whole steps allow. Raises `TimeUp`."""
+        while (missing := (tokens - self._session.cache.counters.seen_tokens) // self._subject.step_tokens) > 0:
+            self.steps(min(self._block, missing))
+
+
+def stand_in(model: Model, **methods: Callable[..., Any]) -> Model:
+    """An adapter like `model`, over the same weights, with some of its methods replaced."""
+    kind = type(f"StandIn{type(model).__name__}", (type(model),), {k: staticmethod(m) for k, m in methods.items()})
+    own = {field.name: getattr(model, field.name) for field in fields(model)}
+    return kind(**own)  # type: ignore[no-any-return]
+
+
+def imagined(model: Model, seed: int = 0) -> Model:
+    """`model` without its vision tower: random embeddings, of the size and in the places of real ones.
+
+    The first step is encoded truly, to see how many tokens a step has and which of them are text.
+    """
+    generator = torch.Generator(device=model.device)
+    generator.manual_seed(seed)
+    seen: list[tuple[Block, float]] = []
+
+    def encode(frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
+        if not seen:
+            first = model.encode(frames[: model.frames_per_step], canvas, first_step)
+            seen.append((first, float(first.embeddings.float().std())))
+        (one, spread), steps = seen[0], len(frames) // model.frames_per_step
+        shape = (steps * one.cells.numel(), one.embeddings.shape[1])
+        noise = torch.empty(shape, dtype=one.embeddings.dtype, device=one.embeddings.device)
+        noise.normal_(0.0, spread, generator=generator)
+        numbers = torch.arange(first_step, first_step + steps).repeat_interleave(one.cells.numel())
+        seconds = tuple(frame.seconds for frame in frames[:: model.frames_per_step])
+        return Block(noise, numbers, one.cells.repeat(steps), seconds)
+
+    return stand_in(model, encode=encode)
