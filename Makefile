@@ -4,10 +4,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 OLDEST := .contract/oldest
 NEWEST := .contract/newest
+DOCS := .docs
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check contract soak pocket clean
+.PHONY: help setup demo test check contract soak pocket docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,14 +36,22 @@ soak: $(STAMP)  ## the long proofs
 pocket: $(STAMP)  ## train the embedded model again
 	$(BIN)/python -m training.run
 
+docs: $(DOCS)/.installed  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
 clean:  ## remove environments, caches and builds
-	rm -rf .venv .contract dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .contract .docs dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests training -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# venv FOLDER, then what to install in it
-define install
+# venv FOLDER
+define venv
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(1)
+endef
+
+# install FOLDER, then what to install in it beside the package
+define install
+	$(call venv,$(1))
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' $(2)
 	@touch $(1)/.installed
 endef
@@ -55,3 +64,10 @@ $(OLDEST)/.installed: pyproject.toml constraints.txt
 
 $(NEWEST)/.installed: pyproject.toml constraints.txt
 	$(call install,$(NEWEST),--upgrade 'transformers')
+
+# The pages are read from the sources: neither the package nor PyTorch is installed here.
+$(DOCS)/.installed: pyproject.toml
+	$(call venv,$(DOCS))
+	$(DOCS)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $(DOCS)/needs.txt
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS)/needs.txt
+	@touch $@

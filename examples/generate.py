@@ -1,4 +1,4 @@
-"""A `CappedCache` in a loop of one's own, and under plain `model.generate()`. Usage: generate.py CHECKPOINT"""
+"""A `CappedCache` in a loop of one's own, and under plain `model.generate()`. Usage: generate.py MODEL"""
 
 import sys
 

@@ -28,6 +28,8 @@ MAY_IMPORT = {
     "session": {"*"} - {"cli", "evaluate"},
     "pocket": {"types", "pocket"},
     "testing": {"types", "nearest", "testing"},
+    "survey": {"types", "budget", "cache", "models", "policies", "survey"},
+    "verify": {"types", "budget", "cache", "generate", "models", "policies", "session", "survey", "verify"},
 }
 """Rooms and what they may know. `session`, `evaluate`, `bench`, `cli` may know all below; nobody knows the last 3."""
 

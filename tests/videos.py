@@ -33,6 +33,7 @@ def write_video(
     times: Sequence[float] | None = None,
     size: tuple[int, int] = SIZE,
     codec: str = "mpeg4",
+    pix_fmt: str = "yuv420p",
     bframes: int = 0,
     sound: bool = False,
     options: dict[str, str] | None = None,
@@ -47,7 +48,7 @@ def write_video(
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = size
-        stream.pix_fmt, stream.gop_size, stream.bit_rate = "yuv420p", 5, 2_000_000
+        stream.pix_fmt, stream.gop_size, stream.bit_rate = pix_fmt, 5, 2_000_000
         stream.codec_context.max_b_frames = bframes
         # AVI counts frames: between two milliseconds' ticks it would store empty ones.
         stream.codec_context.time_base = 1 / rate if path.suffix == ".avi" else Fraction(1, 1000)

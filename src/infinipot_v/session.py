@@ -34,10 +34,11 @@ class Session:
 
     `budget` is the hard cap (default: 6,144 tokens); `policy` a name or an instance; `system` replaces the template's
     system prompt. `tokens_per_step` (where the family's resolution is free, 128 by default) and `max_pixels` bound the
-    resolution, which the first frame fixes for the session's life. `positions` are `original` (a token keeps the position it was seen at; the stream ends where the
-    model's positions end), `compact` (re-assigned by rank among what is held; no end) or `hf` (transformers' own call);
-    by default what suits the model's family. `block` steps are encoded and prefilled together; it changes the speed and
-    nothing else. `decoding` is the default of `ask` and `stream`.
+    resolution, which the first frame fixes for the session's life. `positions` are `original` (a token keeps the
+    position it was seen at; the stream ends where the model's positions end), `compact` (re-assigned by rank among what
+    is held; no end: choose it for live streams) or `hf` (transformers' own call). By default they are compact with 1-D
+    RoPE and original with M-RoPE. `block` steps are encoded and prefilled together; it changes the speed and nothing
+    else. `decoding` is the default of `ask` and `stream`.
     """
 
     def __init__(
@@ -176,7 +177,9 @@ class Session:
             self.model.prefill(block, positions, self.cache)
         if self.cache.ranks is None and clock.usable and clock.next_text > 0.8 * clock.usable:
             warnings.warn(
-                f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops", stacklevel=4
+                f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops: "
+                "positions='compact' (--positions compact) has no end",
+                stacklevel=4,
             )
 
     def _now(self) -> Clock:

@@ -207,7 +207,9 @@ def test_contenders():
 
 
 def test_a_contender_carries_options():
-    policy, keep = Contender("infinipot-v+alpha=0.25+keep=0.5", Fraction(1, 4))._parsed()
-    assert (policy.alpha, keep) == (0.25, 0.5)
+    carried = Contender("infinipot-v+alpha=0.25+keep=0.5+positions=compact", Fraction(1, 4))._parsed()
+    assert (carried[0].alpha, *carried[1:]) == (0.25, 0.5, "compact")
+    with pytest.raises(UserError, match="choose original, compact, hf"):
+        Contender("infinipot-v+positions=compakt", Fraction(1, 4))
     with pytest.raises(UserError, match="'alpha'"):
         Contender("infinipot-v+alhpa=1", Fraction(1, 4))

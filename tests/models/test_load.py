@@ -10,6 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from infinipot_v import UserError, load_model
+from infinipot_v.models.weights import _placement
+from tests.cli.broken import shard
 
 
 @pytest.fixture
@@ -81,3 +83,45 @@ def test_broken_chat_templates_are_one_line(copied, template):
     (copied / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     with pytest.raises(UserError, match="template"):
         load_model(copied, device="cpu")
+
+
+def test_sharded_weights_are_the_same_weights(copied, checkpoint):
+    shard(copied)
+    assert not (copied / "model.safetensors").exists()
+    whole, parts = (load_model(folder, device="cpu").hf.state_dict() for folder in (checkpoint("qwen2_vl"), copied))
+    assert whole.keys() == parts.keys()
+    assert all(bool((tensor == parts[name]).all()) for name, tensor in whole.items())
+
+
+def test_a_checkpoint_without_a_generation_config_is_fine_and_a_damaged_one_is_not(copied):
+    (copied / "generation_config.json").unlink()
+    assert load_model(copied, device="cpu").family == "qwen2_vl"
+    (copied / "generation_config.json").write_text('{"eos_token_id": [1, true]}')
+    with pytest.raises(UserError, match="eos_token_id"):
+        load_model(copied, device="cpu")
+
+
+@pytest.mark.parametrize("option", ["use_safetensors", "trust_remote_code", "output_loading_info"])
+def test_what_keeps_pickles_and_foreign_code_out_cannot_be_chosen(checkpoint, option):
+    with pytest.raises(UserError, match=option):
+        load_model(checkpoint("qwen2_vl"), device="cpu", **{option: False})
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": 5}, {"weight_map": {"a": 1}}, {"weight_map": {}}])
+def test_a_damaged_index_is_one_line(copied, index):
+    shard(copied)
+    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="index"):
+        load_model(copied, device="cpu")
+
+
+def test_a_quantised_model_is_placed_while_it_is_loaded(monkeypatch):
+    quantised = {"quantization_config": {"quant_method": "torchao"}}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert _placement({}, "cuda:1", {}) == {}
+    assert _placement(quantised, "cuda:1", {}) == _placement({}, "cuda:1", quantised) == {"device_map": {"": "cuda:1"}}
+    assert _placement(quantised, "cuda:1", {"device_map": "auto"}) == {}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert _placement(quantised, "cpu", {}) == {}
+    with pytest.raises(UserError, match="pip install accelerate"):
+        _placement(quantised, "cuda:1", {})

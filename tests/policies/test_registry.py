@@ -34,7 +34,7 @@ def test_options_reach_the_policy_and_its_repr():
     ("name", "options", "message"),
     [
         ("infinipotv", {}, "did you mean 'infinipot-v'"),
-        ("zzz", {}, "there are: full, sliding-window"),
+        ("zzz", {}, "there are: .*uniform"),
         ("infinipot-v", {"alhpa": 1}, "did you mean 'alpha'.*it takes alpha, recent"),
         ("full", {"alpha": 1}, "it takes none"),
         ("infinipot-v", {"alpha": 7}, "alpha=7 is out of range"),

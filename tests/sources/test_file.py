@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -127,19 +129,52 @@ def test_a_rotated_clip_is_turned_as_players_turn_it(tmp_path: Path) -> None:
 def test_a_damaged_file_gives_what_decodes_and_counts_the_rest(tmp_path: Path) -> None:
     path = videos.damage(videos.write_video(tmp_path / "damaged.mp4", 60), 0.5, 0.6)
     with open_source(path, fps=10) as source:
+        assert (source.damaged, source.damage) == (0, None)
         seconds = times(list(source))
         assert source.damaged > 0
+        assert re.fullmatch(
+            rf"\d+ frames? of {path} (could not be decoded|went missing|decoded with errors).*", source.damage or ""
+        )
     assert 30 <= len(seconds) < 60 + 1
     assert seconds[:20] == [round(index / 10, 3) for index in range(20)]
     assert seconds[-1] == 5.9
 
 
-def test_a_truncated_file_gives_its_beginning(tmp_path: Path, clip: Path) -> None:
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_a_truncated_file_gives_its_beginning_and_says_what_is_missing(tmp_path: Path, suffix: str) -> None:
+    path = videos.write_video(tmp_path / f"truncated.{suffix}", 60, bframes=1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    with open_source(path, fps=10) as source:
+        frames = list(source)
+    assert 10 <= len(frames) < 60
+    assert times(frames)[:-1] == [round(index / 10, 3) for index in range(len(frames) - 1)]
+    assert f"ends at {frames[-1].seconds + 0.1:.1f} s, not at 6.0 s" in (source.damage or "")
+    if suffix == "mp4":
+        assert source.damaged >= 60 - len(frames), "its header counts the frames"
+
+
+def test_the_part_that_is_asked_for_is_whole_though_the_end_is_missing(tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "truncated.mp4"
     path.write_bytes(clip.read_bytes()[: clip.stat().st_size * 6 // 10])
-    frames = read(path, fps=10)
-    assert 3 <= len(frames) < 20
-    assert times(frames) == [round(index / 10, 3) for index in range(len(frames))]
+    with open_source(path, fps=10, end=0.5) as source:
+        assert len(list(source)) == 5
+        assert source.damage is None
+
+
+def test_frames_missing_from_the_middle_are_counted_where_the_rate_is_constant(tmp_path: Path) -> None:
+    """Matroska is passed over in silence where it cannot be read."""
+    path = videos.write_video(tmp_path / "hole.mkv", times=[index / 10 for index in range(60) if not 30 <= index < 40])
+    with open_source(path, fps=10) as source:
+        assert len(list(source)) == 50
+    assert (source.damaged, source.damage) == (10, f"10 frames of {path} went missing")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_a_variable_rate_is_no_damage(tmp_path: Path, suffix: str) -> None:
+    path = videos.write_video(tmp_path / f"v.{suffix}", times=[0, 0.1, 0.15, 0.9, 1.0, 3.7, 3.8, 3.9, 6.0, 6.1])
+    with open_source(path, fps=100) as source:
+        assert len(list(source)) == 10
+    assert source.damage is None
 
 
 def test_when_nothing_decodes_it_says_so(tmp_path: Path, clip: Path) -> None:
@@ -163,10 +198,12 @@ def test_when_nothing_decodes_it_says_so(tmp_path: Path, clip: Path) -> None:
         ({"start": 2, "end": 2}, "not before end"),
         ({"end": 0}, "not before end"),
         ({"start": 50}, "start is 50 s, but .* ends at 2.0 s"),
-        ({"start": 1.95, "end": 1.99}, "no frame between"),
+        ({"start": 1.95, "end": 1.99}, "has no frame from 1.95 s to 1.99 s"),
+        ({"fps": "fast"}, "fps is fast"),
+        ({"start": "1"}, "start is 1: give seconds"),
     ],
 )
-def test_impossible_ranges_are_refused(clip: Path, options: dict[str, float], message: str) -> None:
+def test_impossible_ranges_are_refused(clip: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         read(clip, **options)
     assert "\n" not in str(caught.value)
@@ -184,7 +221,7 @@ def _header_only(path: Path) -> None:
     ("make", "message"),
     [
         (lambda path: None, "no such file"),
-        (Path.mkdir, "is a folder"),
+        (Path.mkdir, "no images in the folder"),
         (Path.touch, "is empty"),
         (_garbage, "not a video"),
         (_header_only, "no video stream|not a video"),

@@ -1,7 +1,7 @@
 """The command line: one file a sub-command, heavy imports inside the commands.
 
 Manners shared by all: results on standard output, progress and messages on standard error; a mistake of the user's is
-one line that says the remedy, and exit code 2; Ctrl-C is 130.
+one line that says the remedy, and exit code 2; Ctrl-C is 130. docs/cli.md has the rest.
 """
 
 from __future__ import annotations
@@ -11,68 +11,83 @@ import sys
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
-from infinipot_v.cli.ask import ask
+from infinipot_v.cli import ask as asking
+from infinipot_v.cli import bench as benching
+from infinipot_v.cli import doctor as examining
+from infinipot_v.cli import verify as verifying
+from infinipot_v.cli.app import App
 from infinipot_v.cli.demo import demo
 from infinipot_v.cli.eval import compare, evaluate
-from infinipot_v.types import UserError
+from infinipot_v.cli.failures import failure
+from infinipot_v.cli.models import models
+from infinipot_v.cli.policies import policies
+from infinipot_v.cli.quiet import own_warnings_only
 
-app = typer.Typer(
-    name="infinipot-v",
+NAME = "infinipot-v"
+
+app = App(
+    name=NAME,
     help="A memory for video that never grows: watch a stream inside a byte budget, ask about any moment at any time.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(ask)
+app.command(epilog=asking.EXAMPLES)(asking.ask)
 app.command()(demo)
 app.command("eval")(evaluate)
 app.command()(compare)
+app.command(epilog=benching.EXAMPLES)(benching.bench)
+app.command()(policies)
+app.command()(models)
+app.command(epilog=examining.EXAMPLES)(examining.doctor)
+app.command(epilog=verifying.EXAMPLES)(verifying.verify)
 
 
 def _version(show: bool) -> None:
     if show:
         from infinipot_v import __version__
 
-        typer.echo(f"infinipot-v {__version__}")
+        typer.echo(f"{NAME} {__version__}")
         raise typer.Exit()
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _global(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted."""
+    """Run the command line and exit; the codes are those of failures.py."""
     sys.exit(run())
 
 
 def run() -> int:
     """Run the command line on `sys.argv` and return the exit code."""
     try:
-        code = app(standalone_mode=False)
+        with own_warnings_only():
+            code = app(standalone_mode=False, prog_name=NAME)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except UserError as error:
-        return _complain(str(error))
-    except TyperException as error:
-        return _complain(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
-    except OSError as error:
-        # What could not be written is not tried again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _complain(f"cannot read or write: {error}")
+    except (Exception, KeyboardInterrupt) as error:
+        known = failure(error)
+        if known is None:
+            raise
+        _give_up_output()
+        if sys.stderr is not None:
+            print(known[0], file=sys.stderr)
+        return known[1]
 
 
-def _complain(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def _give_up_output() -> None:
+    """What could not be written is not tried again when Python exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

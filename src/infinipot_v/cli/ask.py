@@ -1,152 +1,188 @@
-"""`infinipot-v ask VIDEO "question" ["follow-up" ...]`: watch a video in fixed memory, then answer."""
+"""`infinipot-v ask VIDEO "question" ["follow-up" ...]`: watch a video in fixed memory, and answer, also on the way."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infinipot_v.policies import make_policy, policy_names
+from infinipot_v.cli.app import PAIR
+from infinipot_v.cli.options import Answers, Checkpoint, Footage, Json, Memory
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
-    from infinipot_v.generate import Decoding
-    from infinipot_v.models.base import Model
     from infinipot_v.session import Session
-    from infinipot_v.sources.file import VideoFile
-    from infinipot_v.types import Answer
+    from infinipot_v.sources import Source
+    from infinipot_v.types import Answer, Frame
+
+EXAMPLES = """
+Examples:
+  infinipot-v ask kitchen.mp4 "What is on the table?" --model FOLDER
+  infinipot-v ask day1.mp4 --then day2.mp4 "Who came back?" --budget 512MiB ...
+  infinipot-v ask kitchen.mp4 --ask-at 95 "What is he holding?" "Where is it?" ...
+"""
 
 
 def ask(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
-    questions: Annotated[list[str], typer.Argument(help="A question, and follow-ups in the same dialogue.")],
-    model: Annotated[str | None, typer.Option(help="A checkpoint folder or hub id (or pocket).")] = None,
-    fps: Annotated[float, typer.Option(help="Frames sampled a second of video.")] = 1.0,
-    start: Annotated[float | None, typer.Option(help="Second of the video to start at.")] = None,
-    end: Annotated[float | None, typer.Option(help="Second of the video to end at.")] = None,
-    budget: Annotated[str, typer.Option(help="The cap: tokens (6144) or bytes (512MiB).")] = "6144",
-    keep: Annotated[float, typer.Option(help="Share of the tokens that a compaction leaves.")] = 0.75,
-    room: Annotated[int, typer.Option(help="Slots for dialogue, question and answer.")] = 512,
-    policy: Annotated[str, typer.Option(help=f"What stays: {', '.join(policy_names())}.")] = "infinipot-v",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="A policy option, NAME=VALUE; repeatable.")
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or an image.")],
+    footage: Footage,
+    memory: Memory,
+    answers: Answers,
+    checkpoint: Checkpoint,
+    questions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUESTION", help="A question, and follow-ups in the same dialogue; asked at the end."),
     ] = None,
-    tokens_per_step: Annotated[int, typer.Option(help="Vision tokens a step at most; fixes the resolution.")] = 128,
-    max_pixels: Annotated[int | None, typer.Option(help="Pixels a frame at most, where that is less.")] = None,
-    positions: Annotated[str, typer.Option(help="original, or hf for transformers' own.")] = "original",
-    block: Annotated[int, typer.Option(help="Steps encoded and prefilled together.")] = 4,
-    system: Annotated[str | None, typer.Option(help="System prompt instead of the template's.")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Length of an answer at most.")] = 128,
-    temperature: Annotated[float | None, typer.Option(help="Above 0 samples; 0 is greedy.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Sample from this much of the probability.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Sample from so many tokens; 0: all.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
-    stop: Annotated[list[str] | None, typer.Option(help="A string that ends the answer; repeatable.")] = None,
-    checkpoint_decoding: Annotated[
-        bool, typer.Option(help="Decode as the checkpoint's generation_config says.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    device_map: Annotated[str | None, typer.Option(help="As in transformers, e.g. auto.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    attn_implementation: Annotated[str, typer.Option(help="sdpa, eager, flash_attention_2.")] = "sdpa",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    ask_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=PAIR,
+            help="A question for when the stream has come to this second; repeatable.",
+            rich_help_panel=Answers.panel,
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Watch VIDEO in fixed memory and answer the QUESTIONS, one dialogue."""
-    if any(not question.strip() for question in questions):
-        raise UserError('a question is empty: write it in quotes, as in "What is on the table?"')
-    if model is None:
-        from infinipot_v.cli.suggest import no_model
+    """Watch VIDEO in fixed memory and answer the QUESTIONs, one dialogue.
 
-        raise no_model()
+    Ctrl-C while it watches ends the watching, and the questions are answered from what was watched.
+    """
     # Everything that can be wrong without the model is found before the model is loaded.
-    from infinipot_v.budget import Budget
-    from infinipot_v.policies.options import option_pair
-    from infinipot_v.sources import open_source
+    asked = _questions(questions or [], ask_at or [])
+    from infinipot_v.cli import building
 
-    limits = Budget.parse(budget, keep=keep, room=room)
-    kept_by = make_policy(policy, **dict(option_pair(text) for text in option or []))
-    with open_source(video, fps=fps, start=start, end=end) as source:
-        loaded = _loaded(
-            model, device=device, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map
-        )
-        decoding = _decoding(loaded, checkpoint_decoding, max_new_tokens, temperature, top_p, top_k, seed, stop or ())
-        from infinipot_v.session import Session
-
-        session = Session(
-            loaded, limits, kept_by, system=system, tokens_per_step=tokens_per_step, max_pixels=max_pixels,
-            positions=positions, block=block, decoding=decoding,
-        )  # fmt: skip
-        answers = _watch_and_answer(session, source, questions, as_json)
-    if as_json:
-        typer.echo(json.dumps(_result(session, source, answers, model, policy)))
+    name = building.named(checkpoint)
+    limits = building.limits_of(memory)
+    with building.source_of(video, footage) as source:
+        _check_times(asked, footage.start or 0.0, source.duration if footage.end is None else footage.end)
+        model = building.model_of(checkpoint)
+        session = building.session_of(model, limits, footage, memory, answers, live=source.duration is None)
+        for question in asked:
+            session.check_question(question.text)
+        interview = Interview(session, source, quietly=as_json)
+        given = [interview.answer(question) for question in asked]
+        if source.damage:
+            typer.echo(f"note: {source.damage}", err=True)
+        if as_json:
+            typer.echo(json.dumps({**interview.result(), "answers": given, "model": name, "policy": memory.policy}))
 
 
-def _loaded(model: str, **options: Any) -> Model:
-    from infinipot_v.cli.quiet import quiet_libraries
-    from infinipot_v.models.load import load_model
+@dataclass(frozen=True)
+class Question:
+    """A question, and the second of the stream at which it is asked (infinity: at its end)."""
 
-    quiet_libraries()
-    if model == "pocket":
-        typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
-    return load_model(model, **options)
+    text: str
+    at: float = math.inf
 
 
-def _decoding(
-    model: Model,
-    recommended: bool,
-    max_new_tokens: int,
-    temperature: float | None,
-    top_p: float | None,
-    top_k: int | None,
-    seed: int,
-    stop: Sequence[str],
-) -> Decoding:
-    """Greedy, or as the checkpoint recommends; what the user said overrules either."""
-    from infinipot_v.generate import Decoding
-
-    said = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    start = Decoding.of_checkpoint(model) if recommended else Decoding()
-    return replace(start, max_new_tokens=max_new_tokens, stop=tuple(stop), seed=seed, **given)
+def _questions(last: list[str], timed: list[str]) -> list[Question]:
+    """All questions in the order in which they are asked. Raises `UserError` for none, an empty one, and a bad time."""
+    asked = sorted([_timed(text) for text in timed], key=lambda question: question.at)
+    asked += [Question(text) for text in last]
+    if not asked:
+        raise UserError('no question was given: write one behind the video, as in "What is on the table?"')
+    if any(not question.text.strip() for question in asked):
+        raise UserError('a question is empty: write it in quotes, as in "What is on the table?"')
+    return asked
 
 
-def _watch_and_answer(session: Session, source: VideoFile, questions: Sequence[str], quietly: bool) -> list[Answer]:
-    """Watch all of the source, then ask; a question that cannot be asked is found before the first frame."""
-    from infinipot_v.cli.progress import watching
+def _timed(text: str) -> Question:
+    seconds, _, question = text.strip().partition(" ")
+    try:
+        at = float(seconds)
+        if math.isfinite(at) and at >= 0 and question.strip():
+            return Question(question.strip(), at)
+    except ValueError:
+        pass
+    raise UserError(f'cannot read --ask-at {text!r}: write seconds and a question, as in --ask-at 95 "What is it?"')
 
-    for question in questions:
-        session.check_question(question)
-    with watching(source, session) as frames:
-        session.watch(frames)
-    return [_answer(session, question, quietly) for question in questions]
+
+def _check_times(asked: list[Question], start: float, end: float | None) -> None:
+    for question in asked:
+        if question.at < start:
+            raise UserError(f"--ask-at {question.at:g} lies before the start ({start:g} s): ask later")
+        if end is not None and end < question.at < math.inf:
+            raise UserError(f"--ask-at {question.at:g} lies behind the end of the stream ({end:.1f} s): ask earlier")
 
 
-def _answer(session: Session, question: str, quietly: bool) -> Answer:
-    """Ask, printing the answer piece by piece unless it goes into the JSON."""
-    if quietly:
-        return session.ask(question)
-    pieces = session.stream(question)
-    typer.secho(f"> {question}", bold=True)
-    while True:
+class Interview:
+    """One stream, watched from question to question; `interrupted` says that Ctrl-C ended the watching."""
+
+    def __init__(self, session: Session, source: Source, *, quietly: bool) -> None:
+        from infinipot_v.cli.progress import Watching
+
+        self.interrupted = False
+        self._session, self._source, self._quietly = session, source, quietly
+        self._watching = Watching(session, source.expected_frames)
+        self._ahead: Frame | None = None
+        self._times: list[float] = []
+        self._over = False
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """Watch up to the question's time, and answer it; an `Answer` as a dictionary, with `at_seconds`."""
+        if not self._over:
+            self._watch(question.at)
+        at = question.at if self._reached(question.at) else self._now()
+        return {**asdict(self._ask(question)), "at_seconds": round(at, 3)}
+
+    def result(self) -> dict[str, Any]:
+        """The parts `video` and `memory` of the JSON."""
+        report = asdict(self._session.report())
+        video = {key: report.pop(key) for key in ("frames", "steps", "seconds", "waiting_frames", "letterboxed_frames")}
+        harm = {"damaged": self._source.damaged, "damage": self._source.damage}
+        return {"video": {**video, **harm, "interrupted": self.interrupted}, "memory": report}
+
+    def _watch(self, at: float) -> None:
+        """The first Ctrl-C ends the watching and not the command; what was watched is in memory, step by whole step."""
         try:
-            typer.echo(next(pieces), nl=False)
-        except StopIteration as end:
-            typer.echo()
-            answer: Answer = end.value
-            return answer
+            with self._watching.shown():
+                self._session.watch(self._watching.over(self._frames(at)))
+        except KeyboardInterrupt:
+            if not self._session.report().frames:
+                raise
+            self._over = self.interrupted = True
+            note = f"interrupted at {self._now():g} s: answering from what was watched; Ctrl-C again ends"
+            typer.echo(note, err=True)
 
+    def _frames(self, at: float) -> Iterator[Frame]:
+        """The frames up to a time and on it. The one behind it is kept for the next call."""
+        while True:
+            frame, self._ahead = self._ahead or next(self._source, None), None
+            if frame is None:
+                self._over = True
+                return
+            if frame.seconds > at:
+                self._ahead = frame
+                return
+            self._times.append(frame.seconds)
+            yield frame
 
-def _result(session: Session, source: VideoFile, answers: list[Answer], model: str, policy: str) -> dict[str, Any]:
-    report = asdict(session.report())
-    video = {name: report.pop(name) for name in ("frames", "steps", "seconds", "waiting_frames", "letterboxed_frames")}
-    return {
-        "video": {**video, "damaged": source.damaged},
-        "memory": report,
-        "answers": [asdict(answer) for answer in answers],
-        "model": model,
-        "policy": policy,
-    }
+    def _now(self) -> float:
+        """The time of the last frame that the session has."""
+        return self._times[self._session.report().frames - 1] if self._times else 0.0
+
+    def _reached(self, at: float) -> bool:
+        if not self._over:
+            return True
+        return not self.interrupted and self._source.duration is not None and at <= self._source.duration
+
+    def _ask(self, question: Question) -> Answer:
+        """Ask, printing the answer piece by piece unless it goes into the JSON."""
+        if self._quietly:
+            return self._session.ask(question.text)
+        pieces = self._session.stream(question.text)
+        typer.secho(
+            f"> {question.text}" if math.isinf(question.at) else f"> [{question.at:g} s] {question.text}", bold=True
+        )
+        while True:
+            try:
+                typer.echo(next(pieces), nl=False)
+            except StopIteration as end:
+                typer.echo()
+                answer: Answer = end.value
+                return answer

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infinipot_v.cli.complete import several_of
+from infinipot_v.cli.eval import check_folder, contender_names
+from infinipot_v.cli.options import Json, flag
+from infinipot_v.cli.progress import on_terminal
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
@@ -28,18 +32,19 @@ SHARE = Fraction(1, 16)
 
 
 def demo(
-    seeds: Annotated[str, typer.Option(help="Streams A:B, one after the other.")] = "1000000:1000001",
-    policies: Annotated[str, typer.Option(help="Who takes part; the first is shown while it watches.")] = POLICIES,
-    steps: Annotated[int, typer.Option(help="Length of a stream in steps of 2 s.")] = 128,
-    picture: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("infinipot-v-demo.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    seeds: Annotated[str, flag("A:B", "Streams A to B - 1, one after the other.")] = "1000000:1000001",
+    policies: Annotated[
+        str, flag("NAME,...", "Who takes part; the first is shown.", complete=several_of(contender_names))
+    ] = POLICIES,
+    steps: Annotated[int, flag("COUNT", "Length of a stream in steps of 2 s.")] = 128,
+    picture: Annotated[Path, flag("FILE", "Where the picture goes.")] = Path("infinipot-v-demo.png"),
+    as_json: Json = False,
 ) -> None:
     """Watch a stream of minutes at 1/16 of the full cache, ask about it, and score the same without this memory."""
     from infinipot_v.cli.eval import benchmark_of, names_of
     from infinipot_v.evaluate.contenders import contenders
 
-    if not picture.parent.is_dir():
-        raise UserError(f"no folder {picture.parent} for the picture: make it, or give another --picture")
+    check_folder(picture.parent, "--picture")
     taking_part = contenders(names_of(policies), [SHARE])
     if not taking_part:
         raise UserError(f"nobody takes part: name policies, as in --policies {POLICIES}")
@@ -67,7 +72,8 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
     from infinipot_v.evaluate.runner import records_of
 
     if quietly:
-        print(f"watching again with {contender.policy}", file=sys.stderr)
+        if on_terminal():
+            print(f"watching with {contender.policy}", file=sys.stderr)
         return list(records_of(benchmark, model, contender, item, tokens_per_step=item.step_tokens))
     typer.echo(
         f"\nA synthetic camera, {item.seconds:.0f} s. The full cache would hold {item.tokens} tokens a layer and head; "
@@ -84,7 +90,7 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
 @contextmanager
 def _moving_bar(benchmark: PocketBenchmark, seconds: float) -> Iterator[Any]:
     """The benchmark, with a bar on standard error that moves while its frames are taken."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield benchmark
         return
     from rich.console import Console

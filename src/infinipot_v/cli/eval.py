@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -12,27 +13,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infinipot_v.cli.complete import among, several_of
+from infinipot_v.cli.options import DEVICES, Json, flag, models
+from infinipot_v.cli.progress import on_terminal
+from infinipot_v.nearest import did_you_mean
+from infinipot_v.policies import policy_names
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
     from infinipot_v.evaluate.records import RecordLog
 
+BENCHMARKS = ("pocket",)
 POLICIES = "full,last-frames,blind,infinipot-v,infinipot-v-code,uniform,sliding-window,random"
 BUDGETS = "1/2,1/4,1/8,1/16,1/32"
 
 
+def contender_names() -> Iterable[str]:
+    """The policies, and the controls of `POLICIES` that are none."""
+    return dict.fromkeys((*policy_names(), *POLICIES.split(",")))
+
+
 def evaluate(
-    name: Annotated[str, typer.Argument(help="The benchmark: pocket.")],
-    model: Annotated[str, typer.Option(help="A checkpoint folder or hub id, or pocket.")] = "pocket",
-    policies: Annotated[str, typer.Option(help="Policies, comma-separated.")] = POLICIES,
-    budgets: Annotated[str, typer.Option(help="Shares of the full cache, comma-separated.")] = BUDGETS,
-    seeds: Annotated[str, typer.Option(help="Streams A:B; from 0 development, from 1000000 test.")] = "1000000:1000024",
-    steps: Annotated[int, typer.Option(help="Length of a stream in steps of 2 s.")] = 128,
-    out: Annotated[Path, typer.Option(help="Folder of the records; a stopped run goes on from them.")] = Path(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The benchmark: pocket.", autocompletion=among(BENCHMARKS))
+    ],
+    model: Annotated[str, flag("NAME", "A checkpoint folder or hub id, or pocket.", choices=models)] = "pocket",
+    policies: Annotated[
+        str, flag("NAME,...", "Policies, comma-separated.", complete=several_of(contender_names))
+    ] = POLICIES,
+    budgets: Annotated[str, flag("SHARE,...", "Shares of the full cache, comma-separated.")] = BUDGETS,
+    seeds: Annotated[
+        str, flag("A:B", "Streams A to B - 1; from 0 development, from 1000000 test.")
+    ] = "1000000:1000024",
+    steps: Annotated[int, flag("COUNT", "Length of a stream in steps of 2 s.")] = 128,
+    out: Annotated[Path, flag("FOLDER", "Where the records go; a stopped run goes on from them.")] = Path(
         "eval-results"
     ),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    device: Annotated[str, flag("NAME", "auto, cpu, cuda, ...", choices=DEVICES)] = "auto",
+    as_json: Json = False,
 ) -> None:
     """Run a benchmark: every policy at every budget, accuracy by kind of question and by delay."""
     benchmark = benchmark_of(name, seeds, steps)
@@ -53,11 +71,13 @@ def evaluate(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="POLICY or POLICY@SHARE, as in infinipot-v@1/16.")],
-    b: Annotated[str, typer.Argument(help="What it is compared with.")],
-    records: Annotated[Path, typer.Option(help="Records of `infinipot-v eval`.")] = Path("eval-results/pocket.jsonl"),
-    delayed: Annotated[bool, typer.Option(help="Only questions whose evidence is gone.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    a: Annotated[str, typer.Argument(metavar="A", help="POLICY or POLICY@SHARE, as in infinipot-v@1/16.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    records: Annotated[Path, flag("FILE", "Records of infinipot-v eval.")] = Path("eval-results/pocket.jsonl"),
+    delayed: Annotated[
+        bool, flag(None, "Count all questions, not only those whose evidence is gone.", "--delayed/--no-delayed")
+    ] = True,
+    as_json: Json = False,
 ) -> None:
     """Paired difference of two contenders on the same questions, with its 95 % interval."""
     from dataclasses import asdict
@@ -98,6 +118,8 @@ def run_benchmark(
     from infinipot_v.models.load import load_model
 
     taking_part = contenders(policies, budgets)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(path.parent, "--out")
     quiet_libraries()
     if model == "pocket":
         one_thread()
@@ -105,9 +127,20 @@ def run_benchmark(
     log = RecordLog(
         path, {**benchmark.settings, "model": loaded.name, "keep": Budget.keep, "dtype": str(loaded.hf.dtype)}
     )
-    with _progress("evaluating") as progress:
-        run(benchmark, loaded, taking_part, log, progress=progress)
+    try:
+        with _progress("evaluating") as progress:
+            run(benchmark, loaded, taking_part, log, progress=progress)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"{path} keeps what is done, and the same command goes on from it") from error
     return log
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise `UserError` unless files can be made in `folder`; asked before the long work, not behind it."""
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}: make it, or give another {option}")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise UserError(f"{folder} may not be written to: change its permissions, or give another {option}")
 
 
 def seeds_of(text: str) -> range:
@@ -120,8 +153,10 @@ def seeds_of(text: str) -> range:
 
 def benchmark_of(name: str, seeds: str, steps: int) -> Any:
     """The benchmark of a name; raises `UserError` for an unknown one and for seeds or lengths that cannot be."""
-    if name != "pocket":
-        raise UserError(f"unknown benchmark {name!r}; there is: pocket")
+    if name not in BENCHMARKS:
+        raise UserError(
+            f"unknown benchmark {name!r}{did_you_mean(name, BENCHMARKS)}; there is: {', '.join(BENCHMARKS)}"
+        )
     if steps < 4:
         raise UserError(f"a stream of {steps} steps is too short to ask about: give at least 4")
     from infinipot_v.evaluate.pocket import PocketBenchmark
@@ -158,7 +193,7 @@ def _picture(rows: Any, path: Path, title: str) -> None:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left on a terminal, silence elsewhere."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield lambda done, total: None
         return
     from rich.console import Console

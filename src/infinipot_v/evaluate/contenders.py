@@ -70,7 +70,7 @@ class LastFrames:
     evicted, and so remember it. Source of the idea: arXiv 2604.02317.
     """
 
-    def __init__(self, model: Model, item: Item, tokens_per_step: int, room: int) -> None:
+    def __init__(self, model: Model, item: Item, tokens_per_step: int | None, room: int) -> None:
         self._model, self._resolution, self._room = model, tokens_per_step, room
         self._step_tokens = item.step_tokens
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
@@ -138,7 +138,7 @@ class Contender:
         """Whether a share can be chosen for it; the full cache has all, the controls have frames."""
         return self.policy != "full" and self.policy not in CONTROLS
 
-    def watcher(self, model: Model, item: Item, tokens_per_step: int, room: int = 512) -> Watcher:
+    def watcher(self, model: Model, item: Item, tokens_per_step: int | None, room: int = 512) -> Watcher:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
         if self.policy in CONTROLS:
             return CONTROLS[self.policy](model, item, tokens_per_step, room)

@@ -22,7 +22,7 @@ def run(
     contenders: Sequence[Contender],
     log: RecordLog,
     *,
-    tokens_per_step: int = 128,
+    tokens_per_step: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Fill the log. Units (item x contender) that it already holds whole are not run again."""
@@ -40,7 +40,7 @@ def run(
 
 
 def records_of(
-    benchmark: Benchmark, model: Model, contender: Contender, item: Item, tokens_per_step: int
+    benchmark: Benchmark, model: Model, contender: Contender, item: Item, tokens_per_step: int | None
 ) -> Iterator[Record]:
     """One contender watches one item once and is asked all its questions, each on its own."""
     watcher = contender.watcher(model, item, tokens_per_step, benchmark.room)

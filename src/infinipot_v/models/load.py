@@ -39,7 +39,7 @@ def load_model(
     that is gets named), or a needed file is missing or damaged.
     """
     files = Files.of(str(POCKET if str(name) == "pocket" else name), revision)
-    config = _config(files)
+    config = config_of(files)
     adapter = adapter_for(str(config.get("model_type")))
     device = _device(device)
     if device_map == "meta":
@@ -48,17 +48,18 @@ def load_model(
         options["device_map"] = device_map
     _check_generation_config(files)
     hf = load_weights(
-        files, config, device, dtype=_dtype(dtype, config, device), attn_implementation=attn_implementation, **options
+        files, config, device, dtype=dtype_of(dtype, config, device), attn_implementation=attn_implementation, **options
     )
-    tokenizer = _tokenizer(files)
+    tokenizer = tokenizer_of(files)
     with damage(f"the checkpoint {files.name} is damaged"):
-        prompt = adapter.prompt_of(tokenizer, _templates(files, tokenizer), hf.config)
-        model = adapter(hf, prompt, adapter.recipe_of(*_pixel_files(files)), str(name))
+        prompt = adapter.prompt_of(tokenizer, templates_of(files, tokenizer), hf.config)
+        model = adapter(hf, prompt, adapter.recipe_of(*pixel_files(files)), str(name))
         model.check()
     return model
 
 
-def _config(files: Files) -> dict[str, Any]:
+def config_of(files: Files) -> dict[str, Any]:
+    """config.json. Raises `UserError` where there is none, and for a text-only checkpoint."""
     config = files.json("config.json")
     if config is None:
         raise files.absent("config.json")
@@ -95,7 +96,8 @@ def _device(device: str) -> str:
     return device
 
 
-def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
+def dtype_of(dtype: str, config: dict[str, Any], device: str) -> Any:
+    """What a dtype's name means for a checkpoint on a device. Raises `UserError` for an unknown one."""
     import torch
 
     text = config.get("text_config")
@@ -112,7 +114,8 @@ def _dtype(dtype: str, config: dict[str, Any], device: str) -> Any:
     return getattr(torch, chosen)
 
 
-def _tokenizer(files: Files) -> Any:
+def tokenizer_of(files: Files) -> Any:
+    """The checkpoint's tokenizer. Raises `UserError` where it is missing, damaged or empty."""
     from transformers import AutoTokenizer
 
     with damage(f"the tokenizer of {files.name} cannot be loaded"):
@@ -122,7 +125,7 @@ def _tokenizer(files: Files) -> Any:
         return tokenizer
 
 
-def _pixel_files(files: Files) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def pixel_files(files: Files) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The files that say how pixels are made, for images and for videos; either may be missing, not both."""
     video = files.json("video_preprocessor_config.json")
     image = files.json("preprocessor_config.json") or files.json("processor_config.json")
@@ -131,7 +134,7 @@ def _pixel_files(files: Files) -> tuple[dict[str, Any] | None, dict[str, Any] | 
     return image, video
 
 
-def _templates(files: Files, tokenizer: Any) -> list[str]:
+def templates_of(files: Files, tokenizer: Any) -> list[str]:
     """The checkpoint's chat templates: the tokenizer's, and the processor's own file beside it."""
     processor = (files.json("chat_template.json") or {}).get("chat_template")
     return [template for template in (tokenizer.chat_template, processor) if isinstance(template, str)]

@@ -127,9 +127,15 @@ def _placement(config: dict[str, Any], device: str, options: dict[str, Any]) -> 
         return {}
     if isinstance(own, dict):
         _check_quantisation(own)
-    if "device_map" in options or importlib.util.find_spec("accelerate") is None:
+    if "device_map" in options:
         return {}
-    return {"device_map": {"": device}}
+    if importlib.util.find_spec("accelerate") is not None:
+        return {"device_map": {"": device}}
+    if device != "cpu":
+        raise UserError(
+            f"a quantised model comes onto {device} with the library accelerate only: pip install accelerate"
+        )
+    return {}
 
 
 def _check_quantisation(own: dict[str, Any]) -> None:

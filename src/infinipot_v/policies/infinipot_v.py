@@ -31,14 +31,14 @@ from infinipot_v.types import Grid, UserError
 class InfiniPotV(Policy):
     """Algorithm 2: `alpha` of the kept slots by TaR, the `recent` steps among them; the rest by pooled VaN.
 
-    `alpha`    share of |C| given to TaR. 0 means VaN alone: no recents, no picks.
-    `recent`   share of the slots protected as recent steps, r = floor(recent * slots / p); never more than the whole
-               steps since the last compaction, and never more than the TaR share holds.
-    `pooling`  "adaptive": the kernel of a layer follows from its CV of VaN; "off": raw norms.
-    `thresholds`  CV below which the kernel is 7, 5, 3. A default of OURS: the paper chose them per model and never
-               published them.
-    `tar_keys` "stored": keys as they lie in the cache, the paper's offline form; "content": with the temporal
-               rotation undone, where the cache offers that (`KVView.content`).
+    - `alpha`: share of |C| given to TaR. 0 means VaN alone: no recents, no picks.
+    - `recent`: share of the slots protected as recent steps, r = floor(recent * slots / p); never more than the whole
+      steps since the last compaction, and never more than the TaR share holds.
+    - `pooling`: "adaptive": the kernel of a layer follows from its CV of VaN; "off": raw norms.
+    - `thresholds`: CV below which the kernel is 7, 5, 3. A default of OURS: the paper chose them per model and never
+      published them.
+    - `tar_keys`: "stored": keys as they lie in the cache, the paper's offline form; "content": with the temporal
+      rotation undone, where the cache offers that (`KVView.content`).
 
     Departures: the kernel is no wider than the grid allows (`widest_kernel`); "same cell" is a token's true cell, not
     its place in the cache; text in the stream is evictable, worth the best of its step; without any recent step there

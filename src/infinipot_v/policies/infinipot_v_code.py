@@ -26,11 +26,11 @@ class InfiniPotVCode(Policy):
     The newest slots fill whole frames: f = floor(slots / p). The oldest ones that fill none form a frame that begins
     with empty cells; it has columns, is no recent, and is padded with zeros for pooling as the borders are.
 
-    `alpha`    share of |C| given to TaR.
-    `recent`   share of the f frames that is protected, r = floor(recent * f). Departure: never more than the TaR share
-               holds; with r = 0 TaR picks nothing and all goes by VaN.
-    `pooling`  "quarters": by quarter of the layers a 3-D average of kernel 7, a 2-D one of 5, a 1-D one of 3 along the
-               slots, none; padding counts, so borders score low. "off": raw norms.
+    - `alpha`: share of |C| given to TaR.
+    - `recent`: share of the f frames that is protected, r = floor(recent * f). Departure: never more than the TaR share
+      holds; with r = 0 TaR picks nothing and all goes by VaN.
+    - `pooling`: "quarters": by quarter of the layers a 3-D average of kernel 7, a 2-D one of 5, a 1-D one of 3 along
+      the slots, none; padding counts, so borders score low. "off": raw norms.
     """
 
     name: ClassVar[str] = "infinipot-v-code"

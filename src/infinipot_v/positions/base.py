@@ -69,5 +69,6 @@ class Clock(ABC):
         if self.limit is not None and position >= self.limit:
             raise StreamTooLong(
                 f"the {self.limit} positions that the model was trained for are used up: "
-                "start a new session, or watch at a lower fps"
+                "start a new session, watch at a lower fps, or go without an end: a policy with a budget, and "
+                "positions='compact' (--positions compact)"
             )

@@ -1,18 +1,30 @@
-"""Where frames come from. No torch here; PyAV is imported when a file is opened, so that arrays need none."""
+"""Where frames come from. No torch here; PyAV is imported when a video is opened, Pillow when a file is looked at."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from os import PathLike
 
-if TYPE_CHECKING:
-    from infinipot_v.sources.file import VideoFile
+from infinipot_v.sources.source import Source
 
-__all__ = ["open_source"]
+__all__ = ["Source", "open_source"]
 
 
-def open_source(path: str | Path, fps: float = 1.0, start: float | None = None, end: float | None = None) -> VideoFile:
-    """Open a video file; see `infinipot_v.sources.file.open_source`, which says what is sampled and what is raised."""
-    from infinipot_v.sources import file
+def open_source(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]],
+    fps: float = 1.0,
+    start: float | None = None,
+    end: float | None = None,
+) -> Source:
+    """Open a video file, a folder of images, an image, or several of these as one stream.
 
-    return file.open_source(path, fps=fps, start=start, end=end)
+    Gives about `fps` frames a second, from `start` (inclusive) to `end` (exclusive) seconds of the stream. A video is
+    sampled by its timestamps. An image stands for `1 / fps` seconds; those of a folder follow one another in the
+    natural order of their names. Of several paths, each begins where the one before it ended.
+
+    Use it in a `with` statement. Raises `UserError`, one line with the remedy, for a path that cannot be watched, a
+    rate that is not above 0, or an empty range; while iterating, when not one frame could be given.
+    """
+    from infinipot_v.sources.opening import open_any
+
+    return open_any(path, fps, start, end)

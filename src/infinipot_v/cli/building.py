@@ -1,0 +1,106 @@
+"""From the options of the command line to the objects they describe. Everything heavy is imported here, when called."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from infinipot_v.cli.options import Answers, Checkpoint, Footage, Memory
+from infinipot_v.types import UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.budget import Budget
+    from infinipot_v.generate import Decoding
+    from infinipot_v.models.base import Model
+    from infinipot_v.policies.base import Policy
+    from infinipot_v.session import Session
+    from infinipot_v.sources import Source
+
+
+def source_of(video: Path, footage: Footage) -> Source:
+    """Open what is to be watched."""
+    from infinipot_v.sources import open_source
+
+    paths = [video, *footage.then] if footage.then else video
+    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end)
+
+
+def limits_of(memory: Memory) -> tuple[Budget, Policy]:
+    """The budget and the policy; what is wrong with them is found before a model is loaded."""
+    from infinipot_v.budget import Budget
+    from infinipot_v.policies import make_policy
+    from infinipot_v.policies.options import option_pair
+
+    budget = Budget.parse(memory.budget, keep=memory.keep, room=memory.room)
+    return budget, make_policy(memory.policy, **dict(option_pair(text) for text in memory.option or ()))
+
+
+def model_of(checkpoint: Checkpoint) -> Model:
+    """Load the model that was named; none named is an error that names some."""
+    from infinipot_v.cli.progress import status
+    from infinipot_v.cli.quiet import quiet_libraries
+
+    name = named(checkpoint)
+    quantization = dict(_setting(text) for text in checkpoint.quantization or ())
+    from infinipot_v.models.load import load_model
+
+    quiet_libraries()
+    if name == "pocket":
+        typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
+    options: dict[str, Any] = {"quantization_config": quantization} if quantization else {}
+    with status(f"loading {Path(name).name}") if os.path.isdir(name) else nullcontext():
+        return load_model(
+            name, device=checkpoint.device, dtype=checkpoint.dtype, device_map=checkpoint.device_map,
+            attn_implementation=checkpoint.attn_implementation, revision=checkpoint.revision, **options,
+        )  # fmt: skip
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE` of a quantisation; the value is true, false, a number or a text, as in TOML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"cannot read the quantisation {text!r}: write NAME=VALUE, as in load_in_4bit=true")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
+
+
+def named(checkpoint: Checkpoint) -> str:
+    """The model's name. Raises `UserError` that names three which fit this machine when there is none."""
+    from infinipot_v.cli.suggest import no_model
+
+    if checkpoint.model is None:
+        raise no_model()
+    return checkpoint.model
+
+
+def decoding_of(answers: Answers, model: Model) -> Decoding:
+    """Greedy, or as the checkpoint recommends; what the user said overrules either."""
+    from infinipot_v.generate import Decoding
+
+    said = {"temperature": answers.temperature, "top_p": answers.top_p, "top_k": answers.top_k}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    start = Decoding.of_checkpoint(model) if answers.checkpoint_decoding else Decoding()
+    return replace(
+        start, max_new_tokens=answers.max_new_tokens, stop=tuple(answers.stop or ()), seed=answers.seed, **given
+    )
+
+
+def session_of(
+    model: Model, limits: tuple[Budget, Policy], footage: Footage, memory: Memory, answers: Answers, live: bool = False
+) -> Session:
+    """An empty memory in front of the model. A `live` stream, whose end nobody knows, gets positions without an end."""
+    from infinipot_v.session import Session
+
+    positions = memory.positions or ("compact" if live else None)
+    return Session(
+        model, *limits, system=answers.system, tokens_per_step=footage.tokens_per_step, max_pixels=footage.max_pixels,
+        positions=positions, block=memory.block, decoding=decoding_of(answers, model),
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Which kind of source a path is, and what may not be opened at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from infinipot_v.sources.chain import Chain, Part
+from infinipot_v.sources.source import Source, Span
+from infinipot_v.types import UserError
+
+Pathlike: TypeAlias = str | os.PathLike[str]
+RAW_JPEGS = {".mjpeg", ".mjpg"}
+"""Videos that look like an image: JPEGs end to end."""
+
+
+def open_any(
+    path: Pathlike | Sequence[Pathlike], fps: float = 1.0, start: float | None = None, end: float | None = None
+) -> Source:
+    """See `infinipot_v.sources.open_source`."""
+    span = Span(fps, start, end)
+    if isinstance(path, list | tuple):
+        source: Source = _chain([_path(one) for one in path], span)
+    else:
+        source = open_one(_path(path), span)
+    if span.start and source.duration is not None and span.start >= source.duration:
+        source.close()
+        what = "the stream" if isinstance(source, Chain) else path
+        raise UserError(f"start is {span.start:g} s, but {what} ends at {source.duration:.1f} s: start earlier")
+    return source
+
+
+def open_one(path: Path, span: Span) -> Part:
+    """The source of one path. What a file is, its content tells."""
+    from infinipot_v.sources.images import ImageFiles, images_in
+    from infinipot_v.sources.picture import is_picture
+
+    if _is_folder(path):
+        return ImageFiles(path, images_in(path), span)
+    if is_picture(path) and path.suffix.lower() not in RAW_JPEGS:
+        return ImageFiles(path, [path], span)
+    from infinipot_v.sources.file import VideoFile
+
+    return VideoFile(path, span)
+
+
+def _chain(paths: Sequence[Path], span: Span) -> Chain:
+    if not paths:
+        raise UserError("no path is given: name at least one video, folder of images, or image")
+    return Chain(paths, span, open_one)
+
+
+def _path(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        what = repr(path) if isinstance(path, str) else f"a {type(path).__name__}"
+        raise UserError(
+            f"cannot open {what}: give a path or a list of paths; watch() takes frames and arrays as they are"
+        )
+    return Path(path)
+
+
+def _is_folder(path: Path) -> bool:
+    """Raises `UserError` for what is missing, empty, or neither a file nor a folder (reading that may never end)."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UserError(f"no such file: {path}; check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path!s:.80} cannot be opened ({reason}); check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        return True
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path} is a device or a pipe: give a file; save what comes out of a pipe first")
+    if status.st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes): copy or download it again")
+    return False
