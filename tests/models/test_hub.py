@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,11 +96,11 @@ def test_an_absent_hub_is_known_at_once(patient, monkeypatch):
 
 def test_a_hub_that_swallows_connections_is_given_up(patient, monkeypatch):
     """As behind a firewall: a queue of connections that is full drops what comes."""
-    with socket.socket() as full:
+    with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             one.connect_ex(full.getsockname())
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{full.getsockname()[1]}")
@@ -107,8 +108,6 @@ def test_a_hub_that_swallows_connections_is_given_up(patient, monkeypatch):
         assert "within 0.5 s; if the network is slow, set HF_HUB_ETAG_TIMEOUT" in (hub.unreachable() or "")
         monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
         assert "within 1 s" in (hub.unreachable() or "")
-        for one in waiting:
-            one.close()
 
 
 def test_a_folder_is_never_looked_for_on_the_hub(checkpoint, monkeypatch):

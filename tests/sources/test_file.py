@@ -169,6 +169,34 @@ def test_frames_missing_from_the_middle_are_counted_where_the_rate_is_constant(t
     assert (source.damaged, source.damage) == (10, f"10 frames of {path} went missing")
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "avi", "ts"])
+def test_a_sound_file_is_not_called_damaged(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"sound.{suffix}"
+    uneven = {"times": [3 + index / 7 for index in range(30)]} if suffix != "avi" else {}  # which has no times
+    for options in ({}, {"bframes": 2, "sound": True}, {"fps": 29.97}, uneven):
+        videos.write_video(path, 60, **options)
+        for part in ({}, {"start": 1.2}, {"end": 1.0}, {"start": 1.2, "end": 1.5}):
+            with open_source(path, fps=100, **part) as source:
+                assert list(source)
+            assert (source.damaged, source.damage) == (0, None), (options, part)
+
+
+@pytest.mark.skipif("libx264" not in av.codecs_available, reason="this PyAV has no libx264")
+def test_a_fragmented_file_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "fragments.mp4"
+    whole = videos.write_video(tmp_path / "whole.mp4", 60, codec="libx264", bframes=2)
+    options = {"movflags": "frag_keyframe+dash+default_base_moof"}
+    with av.open(str(whole)) as container, av.open(str(path), "w", options=options) as fragments:
+        stream = fragments.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux():
+            if packet.size:
+                packet.stream = stream
+                fragments.mux(packet)
+    with open_source(path, fps=100) as source:
+        assert len(list(source)) == 60
+    assert source.damage is None
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
 def test_a_variable_rate_is_no_damage(tmp_path: Path, suffix: str) -> None:
     path = videos.write_video(tmp_path / f"v.{suffix}", times=[0, 0.1, 0.15, 0.9, 1.0, 3.7, 3.8, 3.9, 6.0, 6.1])

@@ -62,14 +62,15 @@ def _is_cover(stream: av.VideoStream) -> bool:
 
 
 def length(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[float | None, bool]:
-    """Seconds of the video stream by the header, None if it is silent; and whether they are the stream's own."""
+    """Seconds of the video stream by the header, None if it is silent; and whether that is exact."""
     avi = container.format.name == "avi"  # which counts its frames, and else guesses by the file's size
     own = seconds(stream.frames if avi and stream.frames else stream.duration, stream)
     if own is None and (last := _clock(stream.metadata.get("DURATION", ""))):  # Matroska: the track's last moment
         own = last - (seconds(stream.start_time, stream) or 0.0)
     if own is None and container.duration is not None:
         return max(0.0, container.duration / av.time_base) or None, False  # the longest of all streams
-    return (own if own and own > 0 else None), True
+    in_fragments = "mov" in container.format.name and not stream.frames  # what their header says is rounded up
+    return (own if own and own > 0 else None), not in_fragments
 
 
 def seconds(ticks: int | None, stream: av.VideoStream) -> float | None:
