@@ -17,7 +17,7 @@ from tests.plain import noise_frames
 from tests.soak.record import write_record
 
 BLOCKS = (1, 4, 16)
-STEPS = (21, 60, 200)
+STEPS = (26, 60, 160)
 """Lengths of the stream: just past the first compaction, and further on."""
 
 BUDGET_STEPS, SEED = 20, 7
