@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ import typer
 from infinipot_v.cli.complete import several_of
 from infinipot_v.cli.eval import check_folder, contender_names
 from infinipot_v.cli.options import Json, flag
-from infinipot_v.cli.progress import on_terminal
+from infinipot_v.cli.progress import on_terminal, status
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
@@ -72,34 +71,40 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
     from infinipot_v.evaluate.runner import records_of
 
     if quietly:
-        if on_terminal():
-            print(f"watching with {contender.policy}", file=sys.stderr)
-        return list(records_of(benchmark, model, contender, item, tokens_per_step=item.step_tokens))
+        with status(f"watching with {contender.policy}"):
+            return list(records_of(benchmark, model, contender, item, tokens_per_step=item.step_tokens))
     typer.echo(
         f"\nA synthetic camera, {item.seconds:.0f} s. The full cache would hold {item.tokens} tokens a layer and head; "
         f"this memory may hold {int(item.tokens * contender.fraction)}.\n"
     )
     shown = []
-    with _moving_bar(benchmark, item.seconds) as watched:
+    with _moving_bar(benchmark, item.seconds) as (watched, say):
         for record in records_of(watched, model, contender, item, tokens_per_step=item.step_tokens):
-            typer.echo(_line(record, item))
+            say(_line(record, item))
             shown.append(record)
     return shown
 
 
 @contextmanager
-def _moving_bar(benchmark: PocketBenchmark, seconds: float) -> Iterator[Any]:
-    """The benchmark, with a bar on standard error that moves while its frames are taken."""
+def _moving_bar(benchmark: PocketBenchmark, seconds: float) -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """The benchmark, with a bar on standard error that moves while its frames are taken, and what prints above it."""
     if not on_terminal():
-        yield benchmark
+        yield benchmark, typer.echo
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = TextColumn("watching"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} s")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    quietly: dict[str, Any] = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
+    with Progress(*columns, console=Console(stderr=True), **quietly) as bar:
         task = bar.add_task("", total=seconds)
-        yield _Observed(benchmark, lambda frame: bar.update(task, completed=frame.seconds))
+
+        def say(line: str) -> None:
+            bar.stop()  # which wipes it away
+            typer.echo(line)
+            bar.start()
+
+        yield _Observed(benchmark, lambda frame: bar.update(task, completed=frame.seconds)), say
 
 
 class _Observed:

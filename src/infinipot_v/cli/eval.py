@@ -59,6 +59,9 @@ def evaluate(
     from infinipot_v.evaluate.rows import markdown, rows_of
 
     rows = rows_of(log.records())
+    others = {row.policy for row in rows} - set(names_of(policies))
+    if others:
+        typer.echo(f"note: {out} also holds records of earlier runs: {', '.join(sorted(others))}", err=True)
     result = {"rows": plain(rows), "settings": log.settings}
     (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / f"{name}.md").write_text(markdown(rows))
@@ -90,7 +93,8 @@ def compare(
     for text, found in zip((a, b), own, strict=True):
         if not found:
             known = sorted({f"{r.policy}@{Fraction(r.budget_fraction).limit_denominator(64)}" for r in everything})
-            raise UserError(f"{records} has no records of {text!r}; it has: {', '.join(known) or 'none'}")
+            holds = f"among its {len(known)} contenders" if known else "nor of any other that counts"
+            raise UserError(f"{records} has no records of {text!r} {holds}{did_you_mean(text, known)}")
     result = paired_difference(own[0], own[1], (a, b))
     if as_json:
         typer.echo(json.dumps(asdict(result)))

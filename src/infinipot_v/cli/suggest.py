@@ -35,7 +35,8 @@ def no_model() -> UserError:
         for s in fitting[-3:]
     )
     return UserError(
-        f"no model was named: give --model FOLDER or a hub id. These fit the {memory:.0f} GB here: {lines}"
+        f"no model was named: give --model FOLDER or a hub id. These fit the {memory:.0f} GB here: {lines}. "
+        "To try the command without a download: --model pocket, which knows only the demo's world"
     )
 
 

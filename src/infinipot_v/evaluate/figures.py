@@ -28,7 +28,7 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise UserError("pictures need matplotlib: pip install 'infinipot-v[plot]'") from error
+        raise UserError("pictures need matplotlib: pip install matplotlib") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
