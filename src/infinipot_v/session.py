@@ -169,22 +169,22 @@ class Session:
 
     def _prefill(self, block: Block, frames: Sequence[Frame]) -> None:
         self.cache.make_room(block.steps.numel())
-        positions, clock = self._now().place(block)
+        positions, clock = self._now(len(block.seconds)).place(block)
         self.cache.assign(clock.positions_of, clock.usable)
         commit = partial(self._commit, clock, frames)
         assert self._canvas is not None, "the first frame chooses the canvas"
         with self.cache.append(block.steps, block.cells, self._canvas.grid, commit):
             self.model.prefill(block, positions, self.cache)
-        if self.cache.ranks is None and clock.usable and clock.next_text > 0.8 * clock.usable:
+        if self.cache.rotation is None and clock.usable and clock.next_text > 0.8 * clock.usable:
             warnings.warn(
                 f"80 % of the model's {clock.limit} positions are used; at 100 % watching stops: "
                 "positions='compact' (--positions compact) has no end",
                 stacklevel=4,
             )
 
-    def _now(self) -> Clock:
-        """The clock; with compact positions, at the rank which the last compaction has left."""
-        ranks = self.cache.ranks
+    def _now(self, steps: int = 0) -> Clock:
+        """The clock; with compact positions, at the rank which the last compaction has left for `steps` to come."""
+        ranks = self.cache.ranks_before(steps)
         return self._clock if ranks is None else self._clock.at_rank(ranks)
 
     def _content_keys(self, rotary: Rotary, keys: Tensor, steps: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class Session:
         room = self.cache.budget.room - (provisional.steps.numel() if provisional else 0)
         prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
         # A question may use the positions that steps leave free for it.
-        clock = replace(self._now(), reserve=0)
+        clock = replace(self._now(provisional is not None), reserve=0)
         answering = self._remembering(
             Answering(self.model, self.cache, clock, prepared, decoding, provisional), remember
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from infinipot_v import Budget, Session
+from infinipot_v import Budget, Decoding, Frame, Session, load_model
 from tests.core.test_exactness import POLICIES, recorded
 from tests.families import FIXED, ODD, small_session
 from tests.oracle.attention import logits_of, ranked, slot_ranks, step_ranks
-from tests.plain import noise_frames
+from tests.plain import noise_frames, recorded_states
 from training.line import flattened
 
 
@@ -64,3 +66,76 @@ def test_stored_keys_are_never_written_again(loaded):
     for head in range(keys.shape[0]):
         for slot in range(keys.shape[1]):
             assert torch.equal(keys[head, slot], arrived[int(steps[head, slot]), int(cells[head, slot])][head])
+
+
+def logits_after(session, frames):
+    """Logits of a question behind so many frames."""
+    with recorded_states(session.model) as states, torch.no_grad():
+        session.watch(iter(frames))
+        states.clear()
+        session.ask("What is it?", remember=False, decoding=Decoding(max_new_tokens=1))
+        return session.model.hf.get_output_embeddings()(torch.cat(states))
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl"])
+def test_an_interruption_while_positions_are_assigned_is_healed(loaded, family):
+    frames = noise_frames(24, seed=5)
+    whole, hurt = (small_session(loaded(family), 6, positions="compact", block=1) for _ in range(2))
+    rotation = hurt.cache.rotation
+    right = rotation.rotary
+
+    def interrupted(_positions):
+        rotation.rotary = right
+        raise KeyboardInterrupt
+
+    rotation.rotary = replace(right, angles=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hurt.watch(iter(frames[:2]))
+    rest = frames[hurt.report().frames :]
+    assert torch.equal(logits_after(hurt, rest), logits_after(whole, frames))
+
+
+def test_a_growth_that_fails_loses_nothing(loaded, monkeypatch):
+    frames, empty = noise_frames(40, seed=5), torch.empty
+    hurt, whole = (small_session(loaded("qwen2_vl"), 5, "full", positions="compact", block=1) for _ in range(2))
+    hurt.watch(iter(frames[:10]))
+
+    def full_device(*size, **options):
+        if len(size) == 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return empty(*size, **options)
+
+    monkeypatch.setattr(torch, "empty", full_device)
+    with pytest.raises(torch.OutOfMemoryError):
+        hurt.watch(iter(frames[10:]))
+    monkeypatch.undo()
+    seen = hurt.report().frames
+    assert torch.equal(logits_after(hurt, []), logits_after(whole, frames[:seen]))
+
+
+def test_positions_nobody_takes_are_never_asked_for(checkpoint):
+    """A dynamic rotary embedding changes all its frequencies when it is asked for a position beyond its range."""
+    model, logits = load_model(checkpoint("internvl", max_position_embeddings=512), device="cpu"), []
+    for slots in (70, 400):
+        session = Session(model, Budget(tokens=slots, room=64), "full", positions="compact")
+        logits.append(logits_after(session, noise_frames(20, seed=5)))
+    assert session.cache.stream_slots == 400
+    assert (logits[0] - logits[1]).abs().max() <= 1e-5
+
+
+def test_steps_close_together_at_first_do_not_collapse_time(loaded):
+    times = [0.0, 0.02, 0.04, 0.06, *range(4, 40)]
+    frames = [Frame(f.pixels, float(t)) for f, t in zip(noise_frames(40), times, strict=True)]
+    session = small_session(loaded("qwen2_5_vl"), 8, positions="compact")
+    session.watch(iter(frames))
+    assert bool((session.cache.rotation._positions.diff() >= 1).all())
+
+
+@pytest.mark.parametrize(("family", "gap", "limit"), [("qwen2_5_vl", 300.0, 32768), ("qwen2_vl", 1.0, 700)])
+def test_compact_positions_have_no_end(checkpoint, family, gap, limit):
+    model = load_model(checkpoint(family, max_position_embeddings=limit), device="cpu")
+    session = small_session(model, 300, positions="compact", block=8)
+    session.watch(iter([Frame(f.pixels, i * gap) for i, f in enumerate(noise_frames(700, height=56, width=56))]))
+    session.cache.check_integrity()
+    assert session.report().steps == 350 and session.report().position < limit
+    assert session.ask("What is it?", decoding=Decoding(max_new_tokens=4)).tokens > 0

@@ -168,12 +168,16 @@ class CappedCache(Cache):
         turned = self.rotation.nbytes if self.rotation else 0
         return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
-    @property
-    def ranks(self) -> int | None:
-        """With compact positions, the rank of what comes next: a slot (1-D RoPE) or a step (M-RoPE); else None."""
+    def ranks_before(self, steps: int) -> int | None:
+        """With compact positions, the rank of the first of `steps` steps to come (of its slot on 1-D RoPE); else None.
+
+        Where the model's positions do not suffice for all steps held, the oldest share the first rank.
+        """
         if self.rotation is None:
             return None
-        return self.counters.ranks if self.rotation.rotary.by_step else self.held_tokens
+        if not self.rotation.rotary.by_step:
+            return self.held_tokens
+        return max(0, min(self.counters.ranks, self.rotation.usable - steps))
 
     @property
     def ranked_slots(self) -> int | None:
@@ -252,6 +256,14 @@ class CappedCache(Cache):
         for other, state in zip(self._others, self._rest.others, strict=True):
             restore_state(other, state)
 
+    def _ranks_with(self, steps: int) -> int:
+        before = self.ranks_before(steps)
+        return steps + (self.counters.ranks if before is None else before)
+
+    def _steps_held(self) -> int:
+        """The most different steps that one head holds."""
+        return max(steps_held(layer.store.stream()[2]) for layer in self._capped)
+
     def _count_ranks(self, ranks: int) -> None:
         if self.rotation is not None:
             self.rotation.newest = ranks
@@ -291,14 +303,14 @@ class CappedCache(Cache):
         """Say what the announced slots will hold: a compact read needs it before they are filled."""
         for layer in self._capped:
             layer.store.label(self._rest.held, steps, cells)
-        self._count_ranks(self.counters.ranks + whole_steps(steps))
+        self._count_ranks(self._ranks_with(whole_steps(steps)))
 
     def _commit(self, steps: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
         whole, c = whole_steps(steps), self.counters
         self.grid = grid
         self.counters = replace(
             c, steps=c.steps + whole, seen_tokens=c.seen_tokens + steps.numel(), fresh_steps=c.fresh_steps + whole,
-            newest_step=int(steps[-1]), ranks=c.ranks + whole,
+            newest_step=int(steps[-1]), ranks=self._ranks_with(whole),
         )  # fmt: skip
         self._count_ranks(self.counters.ranks)
         on_commit()
@@ -343,17 +355,9 @@ class CappedCache(Cache):
                 layer.store.compact(slots)
             self._rest = replace(self._rest, held=keep)
             self.counters = replace(
-                self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=self._ranks_held()
+                self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=self._steps_held()
             )
             self._count_ranks(self.counters.ranks)
-
-    def _ranks_held(self) -> int:
-        """The most steps one head holds; never so many that those until the next compaction would have no position."""
-        most = max(steps_held(layer.store.stream()[2]) for layer in self._capped)
-        if self.rotation is None or self.grid is None:
-            return most
-        coming = (self.stream_slots - self.held_tokens) // self.grid.tokens + 1
-        return min(most, max(1, self.rotation.usable - coming))
 
     # Going back ----------------------------------------------------------------------------------------------------
 

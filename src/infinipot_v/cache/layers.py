@@ -129,6 +129,10 @@ def plan_layers(model: PreTrainedModel) -> LayerPlan:
                 "supported are full, sliding, linear and convolution layers"
             )
     full = [index for index, layer in enumerate(layers) if type(layer) is DynamicLayer]
+    if not full:
+        raise UserError(
+            "this model has no full-attention layer: its memory is bounded by nature, nothing is to be capped"
+        )
     if len(full) == len(layers):
         return LayerPlan(layers, {index: _shape_from_config(model, config, index) for index in full}, 0)
     probe = _probe(model, config)

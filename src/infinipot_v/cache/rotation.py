@@ -8,12 +8,13 @@ shared scratch, which is part of the cap (arXiv 2506.15745, section 3; the stora
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from infinipot_v.cache.slots import Region, Shape, SlotStore
+from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.positions.rotary import Rotary, turn, unturn
 
 READ_CHUNK = 8192
@@ -35,16 +36,20 @@ class Rotation:
         self._allocate(ranks, slots)
 
     def _allocate(self, ranks: int, slots: int) -> None:
+        """All or nothing: what is there is replaced when everything new is there."""
         places = {(shape.dtype, shape.device) for shape in self._shapes}
-        self._angles = {
+        angles = {
             (dtype, device): torch.zeros(2, ranks, self.rotary.pairs, dtype=dtype, device=device)
             for dtype, device in places
         }
-        self._scratch = {
+        scratch = {
             _kind(shape): torch.empty(1, shape.heads, slots, shape.key_dim, dtype=shape.dtype, device=shape.device)
             for shape in self._shapes
         }
-        self._fill(self._position_of(torch.arange(ranks)))
+        positions = self._position_of(torch.arange(ranks))
+        self._fill(angles, positions)
+        with deferred_interrupts():
+            self._angles, self._scratch, self._positions = angles, scratch, positions
 
     @property
     def nbytes(self) -> int:
@@ -54,23 +59,30 @@ class Rotation:
     def assign(self, positions: Callable[[Tensor], Tensor], limit: int | None) -> None:
         """Give every rank its position; `positions` maps ranks to int64 positions. Cheap when nothing changed.
 
-        Positions from `limit` on are none of the model's; `usable` counts the ranks before it.
+        Positions from `limit` on are none of the model's, so it is never asked for them: `usable` counts the ranks
+        before it. When this fails or is interrupted, the next call begins anew.
         """
-        self._position_of = positions
-        wanted = positions(torch.arange(self._positions.numel()))
-        self.usable = wanted.numel() if limit is None else int((wanted < limit).sum())
+        most = torch.iinfo(torch.long).max if limit is None else max(0, limit - 1)
+
+        def allowed(ranks: Tensor) -> Tensor:
+            return positions(ranks).clamp(max=most)
+
+        asked = positions(torch.arange(self._positions.numel()))
+        wanted = asked.clamp(max=most)
         if not torch.equal(wanted, self._positions):
-            self._fill(wanted)
+            self._fill(self._angles, wanted)
+        with deferred_interrupts():
+            self._position_of, self._positions, self.usable = allowed, wanted, int((asked <= most).sum())
 
     def grow(self, ranks: int, slots: int) -> None:
         """Make place for more, for the full cache alone, which has no cap."""
         self._allocate(ranks, slots)
 
-    def _fill(self, positions: Tensor) -> None:
-        self._positions = positions
-        for (dtype, device), angles in self._angles.items():
-            cos, sin = self.rotary.angles(positions.to(device))
-            angles.copy_(torch.stack([cos, sin]).to(dtype))
+    def _fill(self, angles: Mapping[tuple[torch.dtype, torch.device], Tensor], positions: Tensor) -> None:
+        turned = {device: torch.stack(self.rotary.angles(positions.to(device))) for _, device in angles}
+        with deferred_interrupts():
+            for (_, device), kept in angles.items():
+                kept.copy_(turned[device])
 
     def undo(self, keys: Tensor, store: SlotStore) -> Tensor:
         """Arriving stream keys `[1, heads, n, dim]` without their rotation, in their own dtype."""

@@ -55,7 +55,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise UserError(f"no configuration file {path}: check the path") from None
     except OSError as error:
         raise UserError(f"the configuration file {path} cannot be read ({error.strerror}): give a TOML file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the configuration file {path} is not TOML ({error}): correct it") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -58,6 +59,8 @@ def verify(
     name = building.named(checkpoint)
     if out is not None and not out.parent.is_dir():
         raise UserError(f"no folder {out.parent} for the report: make it, or give another --out")
+    if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
+        raise UserError(f"the report cannot be written to {out}: give a file in a folder of yours as --out")
     if video is not None and not video.exists():
         raise UserError(f"no such file {video}: give a video, or leave --video out")
     model = building.model_of(checkpoint)

@@ -68,14 +68,17 @@ class Prompt:
 
     def plain(self, text: str) -> str:
         """`text` without the model's special tokens, which would be read as such when the dialogue is shown again."""
-        for token in self.special_tokens:
-            text = text.replace(token, "")
+        before = None
+        while text != before:  # taking one out may put another together
+            before = text
+            for token in self.special_tokens:
+                text = text.replace(token, "")
         return text
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
-        """Every token that a text must not contain: the tokenizer's special and added ones."""
-        return tuple({*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()})
+        """What a text must not contain: the tokenizer's special and added tokens, and the video's placeholder."""
+        return tuple({*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab(), self.placeholder})
 
     def _check(self, what: str, text: str) -> None:
         try:

@@ -18,6 +18,10 @@ _ROUNDING = 1e-4
 """Times that should fall on a whole index arrive as 1.9999999; a ten-thousandth of an index is no time at all."""
 
 
+COMPACT_STEPS = 1024
+"""Different steps that find place in the trained range with compact positions, however far apart they were seen."""
+
+
 @dataclass(frozen=True)
 class MRopeClock(Clock):
     """Positions on three axes (time, height, width), as Qwen2-VL and Qwen2.5-VL are trained (arXiv 2409.12191, 2.1).
@@ -31,7 +35,8 @@ class MRopeClock(Clock):
     and spaces the steps evenly in float32 (`whole_seconds`: by whole seconds, as some of its releases do).
 
     `at_rank` makes the positions compact: `steps` is then the rank of the next step among those held, and time that
-    is absolute runs on evenly, by the interval of the stream's first two steps. Ours: the paper (section 3) leaves
+    is absolute runs on evenly, by the interval of the stream's first two steps, but by one index a step at least (steps
+    that share an index have no order) and by 1/`COMPACT_STEPS` of the limit at most. Ours: the paper (section 3) leaves
     open how three axes are to be re-assigned.
     """
 
@@ -80,7 +85,16 @@ class MRopeClock(Clock):
         """Temporal indices i(t) of step numbers, any shape. Where time is absolute, steps count as evenly spaced."""
         if self.rate is None:
             return steps
-        return (steps.double() * self.rate * (self.interval or 0.0) + _ROUNDING).floor()
+        return (steps.double() * self._spacing + _ROUNDING).floor()
+
+    @property
+    def _spacing(self) -> float:
+        """Indices from a step to the next, where time is absolute and steps count as evenly spaced."""
+        spacing = (self.rate or 0.0) * (self.interval or 0.0)
+        if not self.compact:
+            return spacing
+        most = float("inf") if self.limit is None else self.limit / COMPACT_STEPS
+        return max(1.0, min(spacing, most))
 
     def prefix_positions(self) -> Tensor:
         """Positions `[3, 1, start]` of the prefix."""

@@ -30,6 +30,8 @@ class Rotary:
 def line_rotary(decoder: Any) -> Rotary:
     """The whole rotary embedding of a 1-D language model, asked of the model itself. Raises `UserError` if unusual."""
     embed: Any = getattr(decoder, "rotary_emb", None)
+    if getattr(embed, "rope_type", None) == "longrope":
+        raise UserError("this model's rotary embedding changes with the length: use positions='original'")
 
     def angles(positions: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = embed(torch.zeros(1, dtype=torch.float32, device=positions.device), positions[None])
