@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -50,6 +52,24 @@ def test_half_precision_hides_nothing(checkpoint, how):
     name, says = next(iter(WRONG[how].items()))
     finding = run_check(name, subject)
     assert finding.passed is False and says in finding.detail
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "internvl"])
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (lambda right, ids, places, cache: right(ids, places, cache).roll(1), "chosen from differ"),
+        (lambda right, ids, places, cache: -right(ids, places, cache), "chosen from differ"),
+        (lambda right, ids, places, cache: right(ids, places + (len(ids) == 1), cache), "positions of an answer's"),
+    ],
+)
+def test_answers_decoded_wrongly_are_seen(models, family, broken, says, monkeypatch):
+    model, folder = models[family]
+    right = type(model).next_logits
+    assert run_check("next tokens", subject_of(model, folder, steps=4)).passed
+    monkeypatch.setattr(type(model), "next_logits", lambda self, *given: broken(partial(right, self), *given))
+    finding = run_check("next tokens", subject_of(model, folder, steps=4))
+    assert finding.passed is False and says in finding.detail, finding
 
 
 @pytest.fixture

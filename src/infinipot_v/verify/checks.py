@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from infinipot_v.types import UserError
-from infinipot_v.verify import answer, cells, eviction, logits, memory, pixels, places, prompt, repeat, trace
+from infinipot_v.verify import answer, cells, decoding, eviction, logits, memory, pixels, places, prompt, repeat, trace
 from infinipot_v.verify.finding import CannotCheck, Check, Finding
 from infinipot_v.verify.subject import Subject
 
@@ -26,6 +26,7 @@ CHECKS: dict[str, Check] = {
     "finite": logits.finite,
     "logits": logits.equal,
     "logits by default": logits.by_default,
+    "next tokens": decoding.next_tokens,
     "cells": cells.cells,
     "steps": cells.steps,
     "eviction": eviction.original,
