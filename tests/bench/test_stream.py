@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from infinipot_v.bench import stream
-from infinipot_v.bench.feeding import stand_in
 from infinipot_v.bench.parts import PARTS, Stopwatch
 from infinipot_v.bench.subject import Subject
 from infinipot_v.bench.timing import Deadline, TimeUp
+from infinipot_v.models.stand_in import stand_in
 from tests.bench.conftest import SMALL
 
 

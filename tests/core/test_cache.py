@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from infinipot_v import Budget, CappedCache, UserError
-from infinipot_v.cache.capped import NonFiniteError
+from infinipot_v.cache.checks import NonFiniteError
 from infinipot_v.cache.slots import Region
 from infinipot_v.policies.base import Policy
 from infinipot_v.types import Grid, RoomFull

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 import torch
 
 from infinipot_v.bench.subject import Subject
 from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.stand_in import stand_in
 from infinipot_v.session import Session
 from infinipot_v.types import Block, Frame
 
@@ -35,13 +34,6 @@ class Feed:
         """Watch until `tokens` have been seen, or as many as whole steps allow. Raises `TimeUp`."""
         while (missing := (tokens - self._session.cache.counters.seen_tokens) // self._subject.step_tokens) > 0:
             self.steps(min(self._block, missing))
-
-
-def stand_in(model: Model, **methods: Callable[..., Any]) -> Model:
-    """An adapter like `model`, over the same weights, with some of its methods replaced."""
-    kind = type(f"StandIn{type(model).__name__}", (type(model),), {k: staticmethod(m) for k, m in methods.items()})
-    own = {field.name: getattr(model, field.name) for field in fields(model)}
-    return kind(**own)  # type: ignore[no-any-return]
 
 
 def imagined(model: Model, seed: int = 0) -> Model:

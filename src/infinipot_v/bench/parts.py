@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from infinipot_v.bench.feeding import stand_in
 from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.stand_in import stand_in
 from infinipot_v.session import Session
 from infinipot_v.types import Block, Frame
 

@@ -11,18 +11,17 @@ session asks for compact positions. Where tokens go depends on what is open:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from infinipot_v.budget import Budget
-from infinipot_v.cache.checks import check_announced, check_integrity
+from infinipot_v.cache.checks import check_announced, check_finite, check_integrity
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.layers import (
     CappedLayer,
@@ -48,10 +47,6 @@ from infinipot_v.types import Grid, UserError
 def whole_steps(steps: Tensor) -> int:
     """How many steps announced tokens belong to."""
     return int(steps.unique().numel())
-
-
-class NonFiniteError(UserError):
-    """NaN or infinity in a step's keys or values; the step was rolled back."""
 
 
 class CappedCache(Cache):
@@ -168,6 +163,10 @@ class CappedCache(Cache):
         turned = self.rotation.nbytes if self.rotation else 0
         return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
+    @property
+    def _ranked_by_step(self) -> bool:
+        return self.rotation is not None and self.rotation.rotary.by_step
+
     def ranks_before(self, steps: int) -> int | None:
         """With compact positions, the rank of the first of `steps` steps to come (of its slot on 1-D RoPE); else None.
 
@@ -175,7 +174,7 @@ class CappedCache(Cache):
         """
         if self.rotation is None:
             return None
-        if not self.rotation.rotary.by_step:
+        if not self._ranked_by_step:
             return self.held_tokens
         return max(0, min(self.counters.ranks, self.rotation.usable - steps))
 
@@ -200,7 +199,7 @@ class CappedCache(Cache):
             raise UserError("the prefix is written once, before the first step of the stream")
         with self._writing(Region.PREFIX, on_commit):
             yield
-            self._check_finite(0, self._written(Region.PREFIX))
+            check_finite(self, 0, self._written(Region.PREFIX))
 
     @contextmanager
     def append(
@@ -257,12 +256,16 @@ class CappedCache(Cache):
             restore_state(other, state)
 
     def _ranks_with(self, steps: int) -> int:
-        before = self.ranks_before(steps)
-        return steps + (self.counters.ranks if before is None else before)
+        """Ranks in use behind `steps` more; 0 where nothing is ranked by step."""
+        return (self.ranks_before(steps) or 0) + steps if self._ranked_by_step else 0
 
-    def _steps_held(self) -> int:
-        """The most different steps that one head holds."""
-        return max(steps_held(layer.store.stream()[2]) for layer in self._capped)
+    def _ranks_kept(self, kept: Sequence[Tensor]) -> int:
+        """The most different steps that one head keeps; 0 where nothing is ranked by step."""
+        if not self._ranked_by_step:
+            return 0
+        stores = [layer.store for layer in self._capped]
+        steps = (store.stream()[2].gather(1, slots.long()) for store, slots in zip(stores, kept, strict=True))
+        return max(steps_held(held) for held in steps)
 
     def _count_ranks(self, ranks: int) -> None:
         if self.rotation is not None:
@@ -282,22 +285,7 @@ class CappedCache(Cache):
                 written = layer.store.held - self._rest.held
                 raise UserError(f"{tokens} tokens were announced, but capped layer {index} received {written}")
         start = self._rest.prefix + self._rest.held
-        self._check_finite(start, start + tokens)
-
-    def _check_finite(self, start: int, stop: int) -> None:
-        """One host sync a block, over the slots from `start` to `stop`: a sum is finite only if all its terms are."""
-        sums = [
-            layer.keys[:, :, start:stop].sum(dtype=torch.float32)
-            + layer.values[:, :, start:stop].sum(dtype=torch.float32)
-            for layer in self._capped
-        ]
-        finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite()
-        if not bool(finite.all()):
-            layer = int(finite.logical_not().nonzero()[0])
-            raise NonFiniteError(
-                f"NaN or infinity in capped layer {layer} after step {self.counters.newest_step}; "
-                "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
-            )
+        check_finite(self, start, start + tokens)
 
     def _label(self, steps: Tensor, cells: Tensor) -> None:
         """Say what the announced slots will hold: a compact read needs it before they are filled."""
@@ -350,12 +338,13 @@ class CappedCache(Cache):
             return
         self.rollback()
         kept = select(self, keep)
+        ranks = self._ranks_kept(kept)
         with deferred_interrupts():
             for layer, slots in zip(self._capped, kept, strict=True):
                 layer.store.compact(slots)
             self._rest = replace(self._rest, held=keep)
             self.counters = replace(
-                self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=self._steps_held()
+                self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=ranks
             )
             self._count_ranks(self.counters.ranks)
 

@@ -13,12 +13,34 @@ if TYPE_CHECKING:
     from infinipot_v.cache.capped import CappedCache
 
 
+class NonFiniteError(UserError):
+    """NaN or infinity in a step's keys or values; the step was rolled back."""
+
+
 def check_announced(cache: CappedCache, steps: Tensor, grid: Grid) -> None:
     """Raise `UserError` unless the steps are new, ascend and lie on the stream's grid."""
     if cache.grid is not None and grid != cache.grid:
         raise UserError(f"the grid is fixed for the stream's life: it is {cache.grid}, not {grid}")
     if steps.numel() == 0 or bool((steps.diff() < 0).any()) or int(steps[0]) <= cache.counters.newest_step:
         raise UserError(f"steps must be new and ascend; the newest step held is {cache.counters.newest_step}")
+
+
+def check_finite(cache: CappedCache, start: int, stop: int) -> None:
+    """Raise `NonFiniteError` where slots from `start` to `stop` hold NaN or infinity. One host sync a block.
+
+    A sum is finite only if all its terms are.
+    """
+    sums = [
+        layer.keys[:, :, start:stop].sum(dtype=torch.float32) + layer.values[:, :, start:stop].sum(dtype=torch.float32)
+        for layer in cache.capped_layers
+    ]
+    finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite()
+    if not bool(finite.all()):
+        layer = int(finite.logical_not().nonzero()[0])
+        raise NonFiniteError(
+            f"NaN or infinity in capped layer {layer} after step {cache.counters.newest_step}; "
+            "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
+        )
 
 
 def check_integrity(cache: CappedCache) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from infinipot_v.types import UserError
@@ -25,10 +24,15 @@ SUGGESTIONS = (
 WORK_SPACE = 1.3
 """Memory needed over the weights', for activations and the KV cache of a default budget."""
 
+UNKNOWN_MEMORY = 16e9
+"""Bytes to suggest for where the system does not tell what it has."""
+
 
 def no_model() -> UserError:
     """The error for a missing --model, naming checkpoints; it does not guess one."""
-    memory = _memory_gigabytes()
+    from infinipot_v.survey.machine import memory_total
+
+    memory = (memory_total() or UNKNOWN_MEMORY) / 1e9
     fitting = [s for s in SUGGESTIONS if s.gigabytes * WORK_SPACE <= memory] or [SUGGESTIONS[0]]
     lines = ", ".join(
         f"{s.name} ({s.gigabytes:.1f} GB to download, about {s.gigabytes * WORK_SPACE:.0f} GB of memory)"
@@ -38,10 +42,3 @@ def no_model() -> UserError:
         f"no model was named: give --model FOLDER or a hub id. These fit the {memory:.0f} GB here: {lines}. "
         "To try the command without a download: --model pocket, which knows only the demo's world"
     )
-
-
-def _memory_gigabytes() -> float:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (ValueError, OSError, AttributeError):
-        return 16.0

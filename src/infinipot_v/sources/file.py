@@ -14,7 +14,7 @@ import av
 
 from infinipot_v.sources.damage import Damage
 from infinipot_v.sources.reel import Reel
-from infinipot_v.sources.source import OnePass, Span
+from infinipot_v.sources.source import OneFile, Span
 from infinipot_v.sources.times import JUMP, TOLERANCE, Rhythm, Ticks, Timeline
 from infinipot_v.types import Frame, UserError
 
@@ -22,20 +22,19 @@ MARGIN = 1.0
 """Seconds before `start` to look for a key frame, for frames are stored in another order than they are shown."""
 
 
-class VideoFile(OnePass):
+class VideoFile(OneFile):
     """A `Source`. Each tick (`times.Ticks`) gives the first frame at or after it, with that frame's own time.
 
+    Damage is packets that did not decode, frames with errors or without a place in time, and an end that is missing.
     Nothing is given twice, so there are never more frames than the file has. Times count from the start of the video
     stream. A `start` jumps to the key frame before it where the container has an index.
     """
 
     def __init__(self, path: Path, span: Span) -> None:
-        self.path = path
-        self._harm = Damage(str(path))
+        super().__init__(path, span)
         self._reel = Reel(path, self._harm)
         self._rhythm = Rhythm(self._reel.gap)
         self.duration = self._reel.duration
-        super().__init__(span)
 
     @property
     def expected_frames(self) -> int | None:
@@ -43,15 +42,6 @@ class VideoFile(OnePass):
         if self.duration is None:
             return None
         return math.ceil(self.span.within(self.duration) * min(self.span.fps, 1 / self._reel.gap) - TOLERANCE)
-
-    @property
-    def damaged(self) -> int:
-        """Packets that did not decode, frames with errors or without a place in time, and an end that is missing."""
-        return self._harm.total
-
-    @property
-    def damage(self) -> str | None:
-        return str(self._harm) or None
 
     def close(self) -> None:
         super().close()

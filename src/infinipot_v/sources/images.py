@@ -8,38 +8,27 @@ import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from infinipot_v.sources.damage import Damage
 from infinipot_v.sources.picture import SUFFIXES, read_picture
-from infinipot_v.sources.source import OnePass, Span
+from infinipot_v.sources.source import OneFile, Span
 from infinipot_v.sources.times import TOLERANCE
 from infinipot_v.types import Frame, UserError
 
 
-class ImageFiles(OnePass):
+class ImageFiles(OneFile):
     """A `Source`: image k is the frame at `k / fps` seconds, if that lies in the range.
 
     One that cannot be read is left out and counted; its place in time stays empty.
     """
 
     def __init__(self, path: Path, files: Sequence[Path], span: Span) -> None:
-        self.path, self._files = path, files
-        self._harm = Damage(str(path))
+        super().__init__(path, span)
+        self._files = files
         self.duration: float | None = len(files) / span.fps
-        super().__init__(span)
 
     @property
     def expected_frames(self) -> int | None:
         """How many frames will come if all images can be read."""
         return len(self._asked_for())
-
-    @property
-    def damaged(self) -> int:
-        """Images that could not be read, so far."""
-        return self._harm.total
-
-    @property
-    def damage(self) -> str | None:
-        return str(self._harm) or None
 
     def _asked_for(self) -> range:
         """The numbers of the images in the range; a thousandth of an image is no difference."""

@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from infinipot_v.sources.damage import Damage
 from infinipot_v.sources.times import MOST_SECONDS
 from infinipot_v.types import Frame, UserError
 
@@ -121,3 +123,22 @@ class OnePass(ABC):
     def close(self) -> None:
         """Free what is held; no more frames come. Twice is once."""
         self._frames.close()
+
+
+class OneFile(OnePass):
+    """Frames of one file or folder at `path`, whose losses are counted in `_harm` while they are given."""
+
+    def __init__(self, path: Path, span: Span) -> None:
+        self.path = path
+        self._harm = Damage(str(path))
+        super().__init__(span)
+
+    @property
+    def damaged(self) -> int:
+        """How many frames were lost or harmed so far."""
+        return self._harm.total
+
+    @property
+    def damage(self) -> str | None:
+        """The same in one line; None if there is none."""
+        return str(self._harm) or None

@@ -121,9 +121,14 @@ def _video() -> dict[str, str | None]:
 
 def memory_limit() -> int | None:
     """Bytes that this process may use: the machine's, or its container's where that is less."""
-    limits = [_pages("SC_PHYS_PAGES"), _number("/sys/fs/cgroup/memory.max")]
+    limits = [memory_total(), _number("/sys/fs/cgroup/memory.max")]
     known = [limit for limit in limits if limit]
     return min(known) if known else None
+
+
+def memory_total() -> int | None:
+    """Bytes that the machine has; None where the system does not tell."""
+    return _pages("SC_PHYS_PAGES")
 
 
 def memory_free() -> int | None:

@@ -69,6 +69,9 @@ def rerun(hf: Any, plain: Recording, inputs: Tensor, pieces: Sequence[int]) -> f
 def _given(run: Recording) -> Tensor | None:
     """The positions that the plain forward was given, in the shape that a decoder takes."""
     given = run.positions[0]
-    if given is None:
-        return None
-    return given if given.shape[0] == 1 else given[:, None]
+    return None if given is None else as_given(given)
+
+
+def as_given(places: Tensor) -> Tensor:
+    """Positions `[axes, tokens]` in the shape that a decoder takes: `[1, tokens]`, or `[axes, 1, tokens]`."""
+    return places if places.shape[0] == 1 else places[:, None]
