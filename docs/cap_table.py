@@ -1,7 +1,7 @@
 """The table of docs/memory.md: `cap_bytes` from shapes, budget and the published formula alone. No torch, no model."""
 
 LAYERS_HEADS_DIM = {"Qwen2-VL-7B": (28, 4, 128), "Qwen2.5-VL-7B": (28, 4, 128), "Qwen2.5-VL-3B": (36, 2, 128)}
-ITEM, PREFIX, ROOM, WINDOW, METADATA, INDEX = 2, 15, 512, 512, 10, 8  # bf16; 15 template tokens; the default room
+ITEM, PREFIX, ROOM, WINDOW, METADATA = 2, 15, 512, 512, 10  # bf16; 15 template tokens; the default room
 
 
 def cap_terms(layers: int, heads: int, dim: int, tokens: int) -> dict[str, int]:
@@ -11,7 +11,7 @@ def cap_terms(layers: int, heads: int, dim: int, tokens: int) -> dict[str, int]:
         "stream": token_bytes * tokens,
         "prefix and room": token_bytes * (PREFIX + ROOM),
         "metadata": METADATA * layers * heads * tokens,
-        "scratch": WINDOW * heads * (dim * ITEM + INDEX + METADATA),
+        "scratch": WINDOW * heads * (dim * ITEM + METADATA),
     }
 
 

@@ -34,7 +34,7 @@ def published_cap(folder, dtype: str, tokens: int, room: int, prefix: int, turni
     dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     keys_and_values = 2 * layers * heads * dim * ITEM_BYTES[dtype] * (prefix + tokens + room)
     metadata = 10 * layers * heads * tokens
-    window = 512 * heads * (dim * ITEM_BYTES[dtype] + 8 + 10)
+    window = 512 * heads * (dim * ITEM_BYTES[dtype] + 10)
     compact = heads * dim * (prefix + tokens + room) + 2 * turning_pairs * tokens if turning_pairs else 0
     return keys_and_values + metadata + window + compact * ITEM_BYTES[dtype]
 

@@ -208,7 +208,7 @@ class LiveBytes(TorchDispatchMode):
 
 @pytest.mark.parametrize("span", [48, 2000])
 def test_the_transient_of_a_select_stays_small(span):
-    """Rule 4 at 4 heads x 6,144 x 128 bf16 (6 MiB of keys): below 2 MiB, whole steps or scattered survivors."""
+    """Rule 4 at 4 heads x 6,144 x 128 bf16 (6 MiB of keys): below 3 MiB, whole steps or scattered survivors."""
     heads, slots, dim, p = 4, 6144, 128, 128
     generator = torch.Generator().manual_seed(0)
     old, fresh = (span - 6) * p, torch.arange((span - 6) * p, span * p)
@@ -218,7 +218,7 @@ def test_the_transient_of_a_select_stays_small(span):
     view = KVView(keys, values, (index // p).int(), (index % p).short(), (8, 16), 0, 28)
     with LiveBytes() as live:
         InfiniPotV(thresholds=(9, 9, 9)).select(view, 4608)
-    assert 0 < live.peak < 2 * 2**20
+    assert 0 < live.peak < 3 * 2**20
 
 
 @pytest.mark.parametrize(

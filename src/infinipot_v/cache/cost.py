@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infinipot_v.budget import Budget
-from infinipot_v.cache.slots import METADATA_BYTES, MOVE_CHUNK, Shape
+from infinipot_v.cache.slots import METADATA_BYTES, MOVE_SLOTS, Shape
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,15 @@ class MemoryCost:
     """The cap of a memory, term by term (docs/memory.md):
 
     cap = (token_bytes + turned_bytes) (prefix + |M| + room) + (metadata_bytes + angle_bytes) |M|
-          + scratch_bytes + other_bytes
+          + scratch_bytes + other_bytes + beside_bytes
 
     `token_bytes` sums heads x (key_dim + value_dim) x itemsize over the capped layers; `metadata_bytes` sums
     10 bytes x heads over them; `scratch_bytes` is one moving window of 512 slots for each distinct layer shape;
     `other_bytes` is the state of the layers that are not capped (sliding, recurrent, convolution), held twice,
     because a step is rolled back from a copy of it. With compact positions, `turned_bytes` is one token's keys in the
     scratch they are read through, once for each distinct shape, and `angle_bytes` the cosines and sines of one rank,
-    once for each dtype and device; otherwise both are 0.
+    once for each dtype and device; otherwise both are 0. `beside_bytes` is what a session
+    keeps beside its cache: embeddings of a recent ring, and what a reduction compares with.
     """
 
     token_bytes: int
@@ -30,9 +31,12 @@ class MemoryCost:
     other_bytes: int
     turned_bytes: int = 0
     angle_bytes: int = 0
+    beside_bytes: int = 0
 
     @classmethod
-    def of(cls, shapes: Sequence[Shape], other_state_bytes: int = 0, turning_pairs: int = 0) -> MemoryCost:
+    def of(
+        cls, shapes: Sequence[Shape], other_state_bytes: int = 0, turning_pairs: int = 0, beside_bytes: int = 0
+    ) -> MemoryCost:
         """Price capped layers of these shapes beside other layers whose state takes `other_state_bytes` once.
 
         `turning_pairs` pairs of a key turn with compact positions; 0 where positions stay.
@@ -44,11 +48,13 @@ class MemoryCost:
             other_bytes=2 * other_state_bytes,
             turned_bytes=_turned_bytes(shapes) if turning_pairs else 0,
             angle_bytes=sum(2 * turning_pairs * dtype.itemsize for dtype, _ in {(s.dtype, s.device) for s in shapes}),
+            beside_bytes=beside_bytes,
         )
 
     def fixed(self, prefix: int, room: int) -> int:
         """Bytes that do not depend on |M|."""
-        return (self.token_bytes + self.turned_bytes) * (prefix + room) + self.scratch_bytes + self.other_bytes
+        slots = (self.token_bytes + self.turned_bytes) * (prefix + room)
+        return slots + self.scratch_bytes + self.other_bytes + self.beside_bytes
 
     @property
     def slot_bytes(self) -> int:
@@ -66,11 +72,11 @@ class MemoryCost:
 
 
 def _scratch_bytes(shapes: Sequence[Shape]) -> int:
-    """One window a distinct buffer shape: keys and values share it when they are alike; metadata and index follow."""
+    """One window a distinct buffer shape: keys and values share it when they are alike; metadata have their own."""
     windows = {(s.heads, dim, s.dtype, s.device): s.heads * dim * s.dtype.itemsize
                for s in shapes for dim in (s.key_dim, s.value_dim)}  # fmt: skip
-    index_and_metadata = {(s.heads, s.device): s.heads * (8 + METADATA_BYTES) for s in shapes}
-    return MOVE_CHUNK * (sum(windows.values()) + sum(index_and_metadata.values()))
+    metadata = {(s.heads, s.device): s.heads * METADATA_BYTES for s in shapes}
+    return MOVE_SLOTS * (sum(windows.values()) + sum(metadata.values()))
 
 
 def _turned_bytes(shapes: Sequence[Shape]) -> int:

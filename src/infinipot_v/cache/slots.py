@@ -10,7 +10,6 @@ policy's score (float32): 10 bytes. Knows no policy, no position and nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,8 +21,8 @@ from infinipot_v.policies.base import Note
 METADATA_BYTES = 10
 """Bytes of metadata a stream slot and head: int32 step, int16 cell, float32 score."""
 
-MOVE_CHUNK = 512
-"""Slots moved at once by a compaction; the scratch has this many."""
+MOVE_SLOTS = 512
+"""Slots of all heads that the moving window of a compaction has; it moves `heads` times as many of one head."""
 
 
 class Region(Enum):
@@ -51,22 +50,22 @@ class Shape:
 
 
 class Scratch:
-    """Buffers of `MOVE_CHUNK` slots that a compaction gathers through, shared by all layers of the same shape."""
+    """The windows that a compaction moves slots through, shared by all layers of the same shape."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[object, ...], Tensor] = {}
 
-    def get(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The scratch `[heads, MOVE_CHUNK, ...]` for buffers `[heads, slots, ...]` of `shape`; made on first use."""
-        size = (shape[0], MOVE_CHUNK, *shape[2:])
-        key = (size, dtype, device)
+    def window(self, buffer: Tensor) -> Tensor:
+        """The window `[MOVE_SLOTS * heads, ...]` of slots of a buffer `[heads, slots, ...]`; made on first use."""
+        size = (MOVE_SLOTS * buffer.shape[0], *buffer.shape[2:])
+        key = (size, buffer.dtype, buffer.device)
         if key not in self._buffers:
-            self._buffers[key] = torch.empty(size, dtype=dtype, device=device)
+            self._buffers[key] = torch.empty(size, dtype=buffer.dtype, device=buffer.device)
         return self._buffers[key]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Bytes of all windows."""
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
 
@@ -98,7 +97,8 @@ class SlotStore:
         self.note: Note | None = None
         self._scratch = scratch
         self._allocate(sum(self.limits.values()), tokens)
-        self._reserve_scratch()
+        for buffer in self._stream_buffers():
+            scratch.window(buffer)
 
     def _allocate(self, slots: int, tokens: int) -> None:
         shape, device = self.shape, self.shape.device
@@ -162,30 +162,17 @@ class SlotStore:
         self.cells[:, start:stop] = cells.to(self.cells)
 
     def compact(self, kept: Tensor) -> None:
-        """Keep the stream slots `kept` `[heads, n]` (ascending in each head), in place and without an allocation.
+        """Keep the stream slots `kept` (int32 `[heads, n]`, ascending in each head), in place, without an allocation.
 
-        Slot j receives slot `kept[j] >= j`, so a gather that goes forward never reads what it has overwritten.
+        Slot j receives slot `kept[j] >= j`, so a gather that goes forward never reads what it has overwritten. One head
+        after the other: whole rows are copied, which is several times faster than a gather of all heads at once.
         """
         assert self.used[Region.ROOM] == 0, "roll back before compacting"
         for buffer in self._stream_buffers():
-            self._gather_forward(buffer, kept)
+            window = self._scratch.window(buffer)
+            for slots, chosen in zip(buffer, kept, strict=True):
+                _gather_forward(slots, chosen, window)
         self.used[Region.STREAM] = kept.shape[1]
-
-    def _gather_forward(self, buffer: Tensor, kept: Tensor) -> None:
-        moved, chosen = self._scratch.get(buffer.shape, buffer.dtype, buffer.device), self._index_scratch()
-        for start in range(0, kept.shape[1], MOVE_CHUNK):
-            n = min(MOVE_CHUNK, kept.shape[1] - start)
-            index = chosen[:, :n].copy_(kept[:, start : start + n])
-            index = index.view(*index.shape, *[1] * (buffer.dim() - 2)).expand(-1, -1, *buffer.shape[2:])
-            buffer[:, start : start + n] = torch.gather(buffer, 1, index, out=moved[:, :n])
-
-    def _index_scratch(self) -> Tensor:
-        return self._scratch.get(self.steps.shape, torch.int64, self.shape.device)
-
-    def _reserve_scratch(self) -> None:
-        self._index_scratch()
-        for buffer in self._stream_buffers():
-            self._scratch.get(buffer.shape, buffer.dtype, buffer.device)
 
     def truncate(self, prefix: int, held: int, room: int = 0) -> None:
         """Forget all but the first slots of each region."""
@@ -220,3 +207,10 @@ class SlotStore:
         self.scores[:, : state.held] = state.scores
         self.truncate(state.prefix, state.held)
         self.note = state.note
+
+
+def _gather_forward(slots: Tensor, kept: Tensor, window: Tensor) -> None:
+    """`slots[:n] = slots[kept]` for ascending `kept` `[n]`, through the window."""
+    for start in range(0, len(kept), len(window)):
+        chosen = kept[start : start + len(window)]
+        slots[start : start + len(chosen)] = torch.index_select(slots, 0, chosen, out=window[: len(chosen)])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infinipot_v.models import adapter_for
+from infinipot_v.models.attention import use_grouped
 from infinipot_v.models.base import Model
 from infinipot_v.models.hub import Files
 from infinipot_v.models.weights import damage, load_weights
@@ -21,7 +22,7 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    attn_implementation: str = "sdpa",
+    attn_implementation: str = "auto",
     device_map: Any = None,
     revision: str | None = None,
     **options: Any,
@@ -30,7 +31,8 @@ def load_model(
 
     `device`: `auto` (CUDA if there is one), `cpu`, `cuda:0`, ... ; `device_map` as in transformers overrules it.
     `dtype`: `auto` (the checkpoint's own; float16 becomes float32 on a CPU), `float32`, `bfloat16`, `float16`.
-    `attn_implementation`: `sdpa`, `eager`, `flash_attention_2`. `revision`: branch, tag or commit of a hub id.
+    `attn_implementation`: `auto` (SDPA, without repeated K and V where heads are grouped: models/attention.py),
+    `sdpa`, `eager`, `flash_attention_2`. `revision`: branch, tag or commit of a hub id.
     `options` go to `from_pretrained`: `quantization_config`, say. A quantisation that config.json names needs nothing.
 
     Weights are read from safetensors only; no pickle and no code of the checkpoint's is ever run. `HF_HUB_OFFLINE` and
@@ -47,9 +49,10 @@ def load_model(
     if device_map is not None:
         options["device_map"] = device_map
     _check_generation_config(files)
-    hf = load_weights(
-        files, config, device, dtype=dtype_of(dtype, config, device), attn_implementation=attn_implementation, **options
-    )
+    options["attn_implementation"] = "sdpa" if attn_implementation == "auto" else attn_implementation
+    hf = load_weights(files, config, device, dtype=dtype_of(dtype, config, device), **options)
+    if attn_implementation == "auto":
+        use_grouped(hf)
     tokenizer = tokenizer_of(files)
     with damage(f"the checkpoint {files.name} is damaged"):
         prompt = adapter.prompt_of(tokenizer, templates_of(files, tokenizer), hf.config)

@@ -63,7 +63,8 @@ def _check_options(options: dict[str, Any]) -> None:
     for name in FIXED.keys() & options.keys():
         raise UserError(f"{name} cannot be chosen: weights are read from safetensors, by stock models only")
     chosen = options.get("attn_implementation", "sdpa")
-    known = ["eager", *(name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if not name.startswith("paged|"))]
+    inner = ("paged|", "queries_of_")
+    known = ["auto", "eager", *(name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if not name.startswith(inner))]
     # A name with a slash is a kernel on the hub; anything but a text is transformers' to judge.
     if isinstance(chosen, str) and "/" not in chosen and chosen not in known:
         raise UserError(

@@ -27,8 +27,11 @@ class KVView:
     `keys`, `values` `[heads, slots, dim]`; `steps`, `cells` `[heads, slots]` integers (true step and spatial cell,
     -1 for text); `grid` in tokens; `layer` of `num_layers`. Optional: `scores` float32 `[heads, slots]` as
     `Policy.on_step` gave them; `fresh_steps`, whole steps appended since the last compaction; `note`, what
-    `Policy.calibrate` said of this layer; `queries` `[query_heads, tokens, dim]`; `content`, a function
-    `(keys [heads, n, dim], steps [heads, n]) -> keys` that undoes the temporal rotation of stored keys.
+    `Policy.calibrate` said of this layer; `queries` `[query_heads, tokens, dim]`, rotated, oldest first (see
+    `Policy.needs_queries`); `read` `[heads, slots, dim]`, keys turned as those queries meet them, where they are stored
+    un-rotated (None: as stored); `content`, a function `(keys [heads, n, dim], steps [heads, n]) -> keys` that undoes
+    the temporal rotation of stored keys; `whole`, whether the slots are known to be whole steps without text, in the
+    order of their cells, in every head.
     """
 
     keys: Tensor
@@ -43,6 +46,8 @@ class KVView:
     note: Note | None = None
     queries: Tensor | None = None
     content: ContentKeys | None = None
+    read: Tensor | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, Grid):
@@ -62,11 +67,29 @@ class KVView:
 
 @dataclass(frozen=True)
 class Policy:
-    """Names the slots that stay. Sub-classes override `select`, and the other three only when they keep scores."""
+    """Names the slots that stay. Sub-classes override `select`; `needs_queries` and `probe` when attention tells them
+    what matters; the other three only when they keep scores."""
 
     name: ClassVar[str] = ""
     bounded: ClassVar[bool] = True
     """False only for the full cache, whose memory grows."""
+
+    @property
+    def needs_queries(self) -> int:
+        """How many of the newest queries `select` finds in `view.queries`, at most; 0: it reads none.
+
+        They are taken right before a compaction, by whoever runs the model: what `probe` names runs in the room, behind
+        all that is held, and is rolled back.
+        """
+        return 0
+
+    @property
+    def probe(self) -> str | None:
+        """Whose queries: those of the step that does not fit (None), or of a question; "" is the chat template alone.
+
+        A question is shown as `Session.ask` would, in the first turn, with what the template puts around it.
+        """
+        return None
 
     def select(self, view: KVView, keep: int) -> Tensor:
         """Return the kept slots, int64 `[heads, keep]`, ascending and unique in each head; `keep <= view.slots`."""
@@ -83,6 +106,10 @@ class Policy:
     def rescore(self, view: KVView) -> Tensor | None:
         """Right after `calibrate`: new scores `[heads, slots]` under `view.note`, or None to leave them. Pure."""
         return None
+
+
+ALL_QUERIES = 2**20
+"""More than any probe has tokens."""
 
 
 def all_slots(view: KVView) -> Tensor:

@@ -17,6 +17,7 @@ from infinipot_v.policies.scores import (
     choose_kernel,
     combine,
     pool_held,
+    pool_whole,
     tar_scores,
     top_slots,
     van_scores,
@@ -66,7 +67,7 @@ class InfiniPotV(Policy):
             return all_slots(view)
         share = int(self.alpha * keep)
         van = with_text(self._van(view), view.steps, view.cells)
-        newest = self._recent_steps(view, share)
+        newest = self.recent_steps(view, share)
         if len(newest) == 0:
             return top_slots(van, keep)
         content = view.content if self.tar_keys == "content" else None
@@ -101,9 +102,11 @@ class InfiniPotV(Policy):
     @staticmethod
     def _pooled(view: KVView, norms: Tensor, kernel: int) -> Tensor:
         assert isinstance(view.grid, Grid)
+        if view.whole:
+            return pool_whole(norms, view.grid, kernel)
         return pool_held(norms, view.steps, view.cells, view.grid, kernel)
 
-    def _recent_steps(self, view: KVView, share: int) -> Tensor:
+    def recent_steps(self, view: KVView, share: int) -> Tensor:
         """Ids of the r recent steps, ascending `[r]`; `share` is floor(alpha |C|)."""
         p = view.cells_per_step
         most = min(int(self.recent * view.slots) // p, share // p)

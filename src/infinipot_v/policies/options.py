@@ -28,6 +28,25 @@ def check_count(name: str, value: object) -> None:
         raise UserError(f"{name}={value!r} is out of range: it is a whole number, 0 or more")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raise `UserError` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise UserError(f"{name}={value!r} is no switch: write True or False")
+
+
+def check_window(name: str, value: object, odd: bool = False) -> None:
+    """Raise `UserError` unless `value` is a whole number of 1 or more; an odd one where `odd`."""
+    check_count(name, value)
+    if value == 0 or (odd and value % 2 == 0):  # type: ignore[operator]
+        raise UserError(f"{name}={value!r} is out of range: it is {'an odd' if odd else 'a whole'} number, 1 or more")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise `UserError` unless `value` is text; it may be empty."""
+    if not isinstance(value, str):
+        raise UserError(f"{name}={value!r} is no text: write it in quotes")
+
+
 def option_pair(text: str) -> tuple[str, Any]:
     """Read `NAME=VALUE`; the value is a Python literal (0.5, 7, (0.1,0.2,0.3)) or the text itself."""
     name, equals, value = text.partition("=")

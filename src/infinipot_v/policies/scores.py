@@ -16,8 +16,11 @@ from torch import Tensor
 from infinipot_v.policies.base import ContentKeys
 from infinipot_v.types import Grid
 
-CHUNK = 2**17
-"""Elements of a streamed chunk: 512 KiB in float32 (256 slots of 4 heads x 128)."""
+CHUNK = 2**18
+"""Elements of a streamed chunk on a CPU: 1 MiB in float32 (512 slots of 4 heads x 128), about a core's own cache."""
+
+WIDE_CHUNK = 2**20
+"""The same elsewhere, where every operation costs a launch: 4 MiB."""
 
 TINY = 1e-12
 """Norms below this count as zero, and a zero vector is at right angles to everything."""
@@ -29,11 +32,20 @@ def chunks(length: int, elements: int, size: int = CHUNK) -> Iterator[slice]:
     return (slice(start, min(start + stride, length)) for start in range(0, length, stride))
 
 
+def streamed(vectors: Tensor) -> Iterator[slice]:
+    """Chunks of the slots of `[heads, slots, dim]`, of a size that suits the device."""
+    heads, slots, dim = vectors.shape
+    return chunks(slots, heads * dim, _chunk(vectors))
+
+
+def _chunk(vectors: Tensor) -> int:
+    return CHUNK if vectors.device.type == "cpu" else WIDE_CHUNK
+
+
 def van_scores(values: Tensor) -> Tensor:
     """VaN before pooling: ||V||_2, float32 `[heads, slots]`."""
-    heads, slots, dim = values.shape
-    norms = values.new_empty(heads, slots, dtype=torch.float32)
-    for part in chunks(slots, heads * dim):
+    norms = values.new_empty(values.shape[:2], dtype=torch.float32)
+    for part in streamed(values):
         norms[:, part] = torch.linalg.vector_norm(values[:, part], dim=-1, dtype=torch.float32)
     return norms
 
@@ -52,12 +64,22 @@ def tar_scores(
     Departures: the mean runs over the recents that have the cell; a cell that none has is as distinct as the most
     distinct past slot of its head (0 if there is none to compare with).
     """
-    reference, known = _recent_means(keys, steps, cells, newest, tokens, content)
-    cell = cells.long().clamp(min=0)
-    past = (cells >= 0) & (steps < newest[0])
+    older = (steps < newest[0]).sum(dim=1)
+    first, last = int(older.min()), int(older.max())  # in every head the recents come behind the past
+    reference, known = _recent_means(keys[:, first:], steps[:, first:], cells[:, first:], newest, tokens, content)
+    scores = torch.full(steps.shape, -torch.inf, device=keys.device)
+    if last == 0:
+        return scores
+    past = (cells[:, :last] >= 0) & (steps[:, :last] < newest[0])
+    cell = cells[:, :last].long().clamp(min=0)
     known = known.gather(1, cell)
-    scores = -_cosines(keys, steps, reference, cell, content)
-    scores.masked_fill_(~(past & known), -torch.inf)
+    scores[:, :last] = _distinctness(_cosines(keys[:, :last], steps[:, :last], reference, cell, content), past, known)
+    return scores
+
+
+def _distinctness(cosines: Tensor, past: Tensor, known: Tensor) -> Tensor:
+    """TaR of slots from their cosines: the most distinct of the head where nothing is known, -inf where not past."""
+    scores = torch.where(past & known, -cosines, -torch.inf)
     most = scores.amax(dim=1, keepdim=True)
     return torch.where(past & ~known, most.masked_fill(most.isneginf(), 0.0), scores)
 
@@ -66,34 +88,66 @@ def _recent_means(
     keys: Tensor, steps: Tensor, cells: Tensor, newest: Tensor, tokens: int, content: ContentKeys | None
 ) -> tuple[Tensor, Tensor]:
     """Mean normalised recent key of each cell, float32 `[heads, tokens, dim]`; which cells have one, bool."""
-    heads, _, dim = keys.shape
-    head, slot = ((cells >= 0) & (steps >= newest[0])).nonzero(as_tuple=True)
-    rank = torch.searchsorted(newest, steps[head, slot])
-    slot_of = slot.new_full((heads, len(newest), tokens), -1)
-    slot_of[head, rank, cells[head, slot].long()] = slot
-    total = keys.new_zeros(heads, tokens, dim, dtype=torch.float32)
-    rows = torch.arange(heads, device=keys.device)[:, None]
-    for part in chunks(len(newest), heads * tokens * dim, CHUNK // 2):  # sums of whole steps: no atomics
-        index = slot_of[:, part].flatten(1)
-        at = index.clamp(min=0)
-        some = keys[rows, at] if content is None else content(keys[rows, at], steps[rows, at])
-        unit = F.normalize(some.float(), dim=-1, eps=TINY).mul_((index >= 0)[..., None])
-        total += unit.view(heads, -1, tokens, dim).sum(dim=1)
-    count = (slot_of >= 0).sum(dim=1)
-    return total.div_(count.clamp(min=1)[..., None]), count > 0
+    if _intact(steps, cells, newest, tokens):
+        slot_of = torch.arange(cells.shape[1], device=keys.device).expand_as(cells).view(len(cells), -1, tokens)
+    else:
+        slot_of = _slots_of(steps, cells, newest, tokens)
+    total = keys.new_zeros(keys.shape[0], tokens, keys.shape[2], dtype=torch.float32)
+    for part in chunks(len(newest), total.numel(), _chunk(keys)):  # each cell of a step is added once: no atomics
+        total += _unit_sums(keys, steps, slot_of[:, part], content)
+    held = slot_of >= 0
+    return total.div_(held.sum(dim=1).clamp_(min=1)[..., None]), held.any(dim=1)
+
+
+def _intact(steps: Tensor, cells: Tensor, newest: Tensor, tokens: int) -> bool:
+    """Whether the slots are the steps `newest`, whole and in the order of their cells, in every head."""
+    if cells.shape[1] != len(newest) * tokens:
+        return False
+    expected = torch.arange(tokens, dtype=cells.dtype, device=cells.device).repeat(len(newest))
+    return torch.equal(cells, expected.expand_as(cells)) and bool((steps == newest.repeat_interleave(tokens)).all())
+
+
+def _unit_sums(keys: Tensor, steps: Tensor, slot_of: Tensor, content: ContentKeys | None) -> Tensor:
+    """Sums of normalised keys over the steps of `slot_of` `[heads, steps, tokens]`: `[heads, tokens, dim]`."""
+    rows, index = torch.arange(len(keys), device=keys.device)[:, None], slot_of.flatten(1)
+    at = index.clamp(min=0)
+    some = keys[rows, at] if content is None else content(keys[rows, at], steps[rows, at])
+    unit = some.float()
+    weights = (index >= 0).div(_norms(unit))
+    return unit.mul_(weights[..., None]).view(*slot_of.shape, -1).sum(dim=1)
+
+
+def _slots_of(steps: Tensor, cells: Tensor, newest: Tensor, tokens: int) -> Tensor:
+    """Which slot holds each cell of the steps `newest`, int64 `[heads, r, tokens]`; -1 where none does."""
+    rank = torch.searchsorted(newest, steps.contiguous())
+    nowhere = len(newest) * tokens
+    place = torch.where((cells >= 0) & (steps >= newest[0]), rank * tokens + cells, nowhere)
+    slot = torch.arange(steps.shape[1], device=steps.device).expand_as(place)
+    slot_of = place.new_full((len(steps), nowhere + 1), -1).scatter_(1, place, slot)
+    return slot_of[:, :nowhere].view(len(steps), -1, tokens)
 
 
 def _cosines(keys: Tensor, steps: Tensor, reference: Tensor, cell: Tensor, content: ContentKeys | None) -> Tensor:
     """`K / ||K||` dot the reference of its cell, float32 `[heads, slots]`; 0 for zero keys."""
-    heads, slots, dim = keys.shape
+    heads, slots, _ = keys.shape
     row = cell + torch.arange(heads, device=keys.device)[:, None] * reference.shape[1]
     table = reference.flatten(0, 1)
     cosines = reference.new_empty(heads, slots)
-    for part in chunks(slots, heads * dim):
+    for part in streamed(keys):
         some = keys[:, part] if content is None else content(keys[:, part], steps[:, part])
-        dots = F.embedding(row[:, part], table).mul_(some).sum(dim=-1)
-        cosines[:, part] = dots / torch.linalg.vector_norm(some, dim=-1, dtype=torch.float32).clamp_(min=TINY)
+        cosines[:, part] = _cosine(some.float(), table.index_select(0, row[:, part].flatten()))
     return cosines
+
+
+def _cosine(vectors: Tensor, references: Tensor) -> Tensor:
+    """`[heads, n]` of `[heads, n, dim]` against as many `references`, which are overwritten."""
+    return references.view(vectors.shape).mul_(vectors).sum(dim=-1).div_(_norms(vectors))
+
+
+def _norms(vectors: Tensor) -> Tensor:
+    """Euclidean norms, nowhere zero."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return norms.clamp_(min=TINY)
 
 
 def pool_on_grid(scores: Tensor, kernel: int, present: Tensor | None = None) -> Tensor:
@@ -110,6 +164,13 @@ def pool_on_grid(scores: Tensor, kernel: int, present: Tensor | None = None) -> 
 def _window_sums(grid: Tensor, kernel: int) -> Tensor:
     """Sum over the kernel x kernel window around each cell; beyond the border there is nothing."""
     return F.avg_pool2d(grid, kernel, stride=1, padding=kernel // 2, divisor_override=1)
+
+
+def pool_whole(norms: Tensor, grid: Grid, kernel: int) -> Tensor:
+    """Pool the tokens of whole steps, in the order of their cells: `[heads, steps * cells]` to the same."""
+    if kernel == 1:
+        return norms
+    return pool_on_grid(norms.view(len(norms), -1, grid.height, grid.width), kernel).flatten(1)
 
 
 def pool_held(norms: Tensor, steps: Tensor, cells: Tensor, grid: Grid, kernel: int) -> Tensor:
@@ -161,23 +222,32 @@ def combine(van: Tensor, tar: Tensor, recent: Tensor, picks: int, keep: int) -> 
     `tar` is -inf where a slot is no candidate (text, recents). Returns int64 `[heads, keep]`, ascending.
     Departure: the override is +inf in float32; the authors' "max + 1" rounds back to max in bf16.
     """
-    best = top_slots(tar, min(picks, tar.shape[1]))
-    picked = torch.zeros_like(recent).scatter_(1, best, True) & ~tar.isneginf()
-    return top_slots(van.masked_fill(recent | picked, torch.inf), keep)
+    picked = _best(tar, min(picks, tar.shape[1])) & ~tar.isneginf()
+    return top_slots(van.masked_fill(picked | recent, torch.inf), keep)
 
 
 def top_slots(scores: Tensor, keep: int) -> Tensor:
     """The `keep` highest scores a head as int64 `[heads, keep]`, ascending and unique; ties go to the newer slot.
 
-    Deterministic; infinities are allowed, NaN is not. The k-th value is a threshold; above it all stay, at it the
-    newest that still fit, so nothing is sorted.
+    Deterministic; infinities are allowed, NaN is not.
     """
     heads, slots = scores.shape
     assert 0 <= keep <= slots, f"cannot keep {keep} of {slots} slots"
+    return _best(scores, keep).nonzero()[:, 1].reshape(heads, keep)
+
+
+def _best(scores: Tensor, keep: int) -> Tensor:
+    """Which slots are among the `keep` best of their head, bool `[heads, slots]`.
+
+    The k-th value is a threshold; above it all stay, at it the newest that still fit, so nothing is sorted.
+    """
     if keep == 0:
-        return torch.empty(heads, 0, dtype=torch.long, device=scores.device)
+        return torch.zeros_like(scores, dtype=torch.bool)
     threshold = scores.topk(keep, sorted=False).values.amin(dim=1, keepdim=True)
+    kept = scores >= threshold
+    if int(kept.sum()) == len(scores) * keep:
+        return kept
     above, tied = scores > threshold, scores == threshold
-    newer_ties = tied.flip(1).cumsum(1).flip(1)
-    kept = above | (tied & (newer_ties <= keep - above.sum(dim=1, keepdim=True)))
-    return kept.nonzero()[:, 1].reshape(heads, keep)
+    left = keep - above.sum(dim=1, keepdim=True)
+    newer_ties = tied.flip(1).cumsum(1, dtype=torch.int32).flip(1)
+    return above | (tied & (newer_ties <= left))

@@ -12,7 +12,8 @@ from torch import Tensor
 
 def newest_steps(steps: Tensor, cells: Tensor, count: int) -> Tensor:
     """The at most `count` newest step ids that hold a vision token in any head, ascending `[<= count]`."""
-    ids: Tensor = torch.unique(steps[cells >= 0])
+    runs = torch.unique_consecutive(steps[cells >= 0])  # first, for what is left to sort is short
+    ids: Tensor = torch.unique(runs)
     return ids[max(0, len(ids) - count) :]
 
 

@@ -12,7 +12,7 @@ from infinipot_v.verify.finding import CannotCheck, Finding, within, yes_or_no
 from infinipot_v.verify.subject import Subject
 
 COMPACTIONS = 8
-WINDOW, METADATA, INDEX = 512, 10, 8
+WINDOW, METADATA = 512, 10
 """docs/memory.md: slots of the moving window; bytes of what is known of a slot; bytes of an index."""
 
 
@@ -68,7 +68,7 @@ def by_hand(subject: Subject, tokens: int, room: int, prefix: int) -> int:
     pairs = devices * _turning_pairs(subject, config, dim)
     token = 2 * layers * heads * dim * item + (devices * heads * dim * item if pairs else 0)
     label = METADATA * layers * heads + 2 * pairs * item
-    window = devices * WINDOW * heads * (dim * item + INDEX + METADATA)
+    window = devices * WINDOW * heads * (dim * item + METADATA)
     return int(token * (prefix + tokens + room) + label * tokens + window)
 
 
