@@ -127,21 +127,19 @@ def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositi
     assert canvas is not None
     start, cells = recording.forwards[0].count, canvas.grid.tokens
     extent = max(canvas.grid.height, canvas.grid.width)
-    steps_before = {f.first: _newest(recording, f, start, cells) for f in recording.forwards}
+    step_of = _steps_of(recording, cells)
+    steps_before = {f.first: _newest(f, step_of) for f in recording.forwards}
 
     def positions(forward: Forward, layer: int, head: int) -> Tensor:
         if forward.region is Region.PREFIX:
             return torch.arange(forward.count)
         ranks = steps_before[forward.first]
-        room = [f for f in recording.forwards if f.region is Region.ROOM]
+        room = _beside(recording.forwards, forward)
         shown = room[0].own.tolist() if room and room[0].provisional else []
-        streamed = {i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()}
         seen = forward.seen[layer][head].tolist()
-        held = sorted({(i - start) // cells for i in seen if i in streamed})
+        held = sorted({step_of[i] for i in seen if i in step_of})
         # Ranks of what was there before this forward; its own steps follow.
-        where = [
-            start + time_of(ranks - len(held) + held.index((i - start) // cells)) if i in streamed else i for i in seen
-        ]
+        where = [start + time_of(ranks - len(held) + held.index(step_of[i])) if i in step_of else i for i in seen]
         where = [start + time_of(ranks) if i in shown else w for i, w in zip(seen, where, strict=True)]
         if forward.region is Region.STREAM:
             own = [start + time_of(ranks + j // cells) for j in range(forward.count)]
@@ -159,10 +157,25 @@ def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositi
     return positions
 
 
-def _newest(recording: Recording, forward: Forward, start: int, cells: int) -> int:
+def _steps_of(recording: Recording, cells: int) -> dict[int, int]:
+    """The step of every token of the stream; what ran in the room between two steps is counted by nobody."""
+    streamed = [i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()]
+    return {token: place // cells for place, token in enumerate(streamed)}
+
+
+def _newest(forward: Forward, step_of: dict[int, int]) -> int:
     """The most different steps that one head of one layer held before a forward."""
-    streamed = {i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()}
-    counts = [
-        len({(i - start) // cells for i in head.tolist() if i in streamed}) for seen in forward.seen for head in seen
-    ]
-    return max(counts)
+    return max(len({step_of[i] for i in head.tolist() if i in step_of}) for seen in forward.seen for head in seen)
+
+
+def _beside(forwards: list[Forward], forward: Forward) -> list[Forward]:
+    """All that was in the room together with a forward there: between two steps of the stream, or behind the last."""
+    room: list[Forward] = []
+    for other in forwards:
+        if other.region is Region.ROOM:
+            room.append(other)
+        elif any(one is forward for one in room):
+            break
+        else:
+            room = []
+    return room if forward.region is Region.ROOM else []

@@ -236,3 +236,92 @@ def splitmix64(x):
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
     return x ^ (x >> 31)
+
+
+def key_norm(view, keep):
+    return [best([-norm(k) for k in ks], keep) for ks in view.keys.double().tolist()]
+
+
+def keydiff(view, keep, recent):
+    kept, newest = [], int(recent * keep)
+    for ks in view.keys.double().tolist():
+        units = [[x / norm(k) if norm(k) else 0.0 for x in k] for k in ks]
+        mean = [sum(column) / len(units) for column in zip(*units, strict=True)]
+        scores = [-cosine(k, mean) for k in ks]
+        kept.append(best([INF if i >= len(ks) - newest else s for i, s in enumerate(scores)], keep))
+    return kept
+
+
+def tar_alone(view, keep, recent, by, reverse):
+    keys, _, steps, cells = rows(view)
+    newest = recent_steps(view, keep, 1.0, recent)
+    kept = []
+    for ks, ts, cs in zip(keys, steps, cells, strict=True):
+        if not newest:
+            kept.append(list(range(len(ts) - keep, len(ts))))
+            continue
+        scores = tar(ks, ts, cs, newest)
+        if by == "frame":
+            of_step = {t: [s for s, u in zip(scores, ts, strict=True) if u == t and s > -INF] for t in ts}
+            scores = [sum(of_step[t]) / len(of_step[t]) if s > -INF else s for s, t in zip(scores, ts, strict=True)]
+        if reverse:
+            scores = [-s for s in scores]
+        is_recent = [t >= newest[0] for t in ts]
+        worth = [2.0 if r else s for s, r in zip(scores, is_recent, strict=True)]  # no mean of cosines reaches 2
+        worth = text_as_best(worth, ts, cs)  # so a recent step's text comes next behind the recent cells
+        kept.append(best([INF if r and c >= 0 else s for s, r, c in zip(worth, is_recent, cs, strict=True)], keep))
+    return kept
+
+
+def van_alone(view, keep, kernel, reverse, scores=None):
+    """`scores` are those that the cache has stored, negated already where the lowest stay."""
+    sign = -1 if reverse else 1
+    _, _, steps, cells = rows(view)
+    scores = scores or [[sign * s for s in head] for head in pooled_van(view, kernel)]
+    return [best(text_as_best(s, ts, cs), keep) for s, ts, cs in zip(scores, steps, cells, strict=True)]
+
+
+def attention(view):
+    """What each slot receives of a softmax over the slots, mean over the queries that read its head."""
+    keys = (view.keys if view.read is None else view.read).double().tolist()
+    queries = view.queries.double().tolist()
+    groups, out = len(queries) // len(keys), []
+    for h, ks in enumerate(keys):
+        rows_of_head = []
+        for q in [q for query_head in queries[h * groups : (h + 1) * groups] for q in query_head]:
+            logits = [sum(x * y for x, y in zip(q, k, strict=True)) / math.sqrt(len(q)) for k in ks]
+            weights = [math.exp(x - max(logits)) for x in logits]
+            rows_of_head.append([w / sum(weights) for w in weights])
+        out.append([sum(column) / len(rows_of_head) for column in zip(*rows_of_head, strict=True)])
+    return out
+
+
+def neighbours(scores, kernel, pooling):
+    half, out = kernel // 2, []
+    for i in range(len(scores)):
+        window = scores[max(0, i - half) : i + half + 1]
+        out.append({"max": max(window), "average": sum(window) / len(window), "off": scores[i]}[pooling])
+    return out
+
+
+def snapkv_scores(view, kernel, pooling):
+    return [neighbours(scores, kernel, pooling) for scores in attention(view)]
+
+
+def hermes_scores(view, shallow, deep):
+    """One list for all heads."""
+    received, n = attention(view), view.slots
+    meant = [sum(column) / len(received) for column in zip(*received, strict=True)]
+    first, last = int(shallow * view.num_layers), int((1 - deep) * view.num_layers)
+    share, speed = (1.0, 20.0) if view.layer < first else (0.0, 0.0)
+    if first <= view.layer < last:
+        depth = (view.layer - first) / (last - first)
+        share, speed = 1 - 0.9 * depth, 20 - 19.5 * depth
+    recency = [math.exp(-speed * (n - 1 - i) / max(1, n - 1)) for i in range(n)]
+    return [share * r + (1 - share) * a for r, a in zip(stretched(recency), stretched(meant), strict=True)]
+
+
+def stretched(scores):
+    """To [0, 1], but for differences that are none."""
+    least, most = min(scores, default=0.0), max(scores, default=0.0)
+    return [(s - least) / max(most - least, 1e-4 * most) for s in scores]

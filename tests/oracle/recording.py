@@ -30,6 +30,7 @@ class Forward:
     positions: Tensor
     seen: list[Tensor]
     provisional: bool
+    """A step in the room, on three axes: one that waits, or one shown for its queries."""
 
     @property
     def own(self) -> Tensor:
@@ -75,7 +76,8 @@ class Recording:
             self._room = self._room[:, :0]
         seen = [torch.cat([self._prefix, stream, self._room], 1) for stream in self._stream]
         embeddings, positions = kwargs["inputs_embeds"][0], kwargs["position_ids"]
-        provisional = region is Region.ROOM and bool(self.session._waiting) and not self._room.numel()
+        # Three axes agree on text, and on no step of several cells; one axis does not tell, and nobody asks it.
+        provisional = region is Region.ROOM and positions.shape[0] == 3 and bool((positions[0] != positions[2]).any())
         forward = Forward(region, first, len(embeddings), embeddings.clone(), positions.clone(), seen, provisional)
         self.forwards.append(forward)
         own = forward.own.expand(self._prefix.shape[0], -1)

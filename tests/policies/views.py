@@ -83,6 +83,25 @@ def views_and_keep(draw, exact=True):
     return view, view.slots - dropped
 
 
+def as_cached(policy, view):
+    """The view as the cache shows it at its first compaction: with the policy's note and scores."""
+    noted = replace(view, note=policy.calibrate(view))
+    scores = policy.rescore(noted)
+    return replace(noted, scores=policy.on_step(view) if scores is None else scores)
+
+
+def as_asked(policy, view, rng, exact=True):
+    """The view with queries, where the policy needs some: up to four tokens, two query heads a key head."""
+    if not policy.needs_queries:
+        return view
+    heads, _, dim = view.keys.shape
+    shape = (2 * heads, min(policy.needs_queries, rng.randint(1, 4)), dim)
+    if exact:
+        return replace(view, queries=exact_tensor(shape, rng, (0, 1, 2), view.keys.dtype))
+    generator = torch.Generator().manual_seed(rng.randrange(2**31))
+    return replace(view, queries=torch.randn(shape, generator=generator).to(view.keys.dtype))
+
+
 def of_heads(view, heads):
     """The same view with its heads re-ordered."""
     fields = {name: getattr(view, name)[heads] for name in ("keys", "values", "steps", "cells")}
@@ -130,6 +149,7 @@ class Stream:
             view = replace(view, note=self.policy.calibrate(view))
             scores = self.policy.rescore(view)
             view = view if scores is None else replace(view, scores=scores)
+        view = as_asked(self.policy, view, self.rng, self.exact)
         kept = self.policy.select(view, keep)
         check(view, keep, kept)
         self.view = gathered(view, kept)

@@ -63,6 +63,10 @@ class Prompt:
         """
         if not isinstance(question, str) or not question.strip():
             raise UserError('the question is empty: write one in quotes, as in "What is on the table?"')
+        return self.behind(system, turns, question)
+
+    def behind(self, system: str | None, turns: Sequence[Turn], question: str) -> list[int]:
+        """As `question`, which may be empty here: then the template's own tokens are left."""
         self._check("question", question)
         return self._ids_behind(self.closing + self._split(system, turns, question)[1])
 

@@ -19,13 +19,27 @@ _CLASSES = {
     "sliding-window": "sliding_window:SlidingWindow",
     "uniform": "uniform:Uniform",
     "random": "random:Random",
+    "key-norm": "key_norm:KeyNorm",
+    "keydiff": "keydiff:KeyDiff",
     "infinipot-v": "infinipot_v:InfiniPotV",
     "infinipot-v-code": "infinipot_v_code:InfiniPotVCode",
+    "tar": "tar:TaR",
+    "van": "van:VaN",
+    "snapkv": "snapkv:SnapKV",
+    "infinipot": "infinipot:InfiniPot",
+    "streammem": "streammem:StreamMem",
+    "hermes": "hermes:Hermes",
 }
+
+_SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
+    "streaming-llm": ("sliding-window", {"sinks": 4}),
+    "last-frames": ("sliding-window", {"sinks": 0}),
+}
+"""What the field has a name of its own for and is one setting of a policy here; no policy of its own, so no twin."""
 
 
 def policy_names() -> tuple[str, ...]:
-    """All names that `make_policy` knows."""
+    """The names of all policies. `make_policy` also knows names that the field has for one setting of them."""
     return tuple(_CLASSES)
 
 
@@ -40,17 +54,19 @@ def policy_class(name: str) -> type[Policy]:
 def make_policy(policy: str | Policy, /, **options: object) -> Policy:
     """Build a policy from its name and options; a `Policy` is returned as it is.
 
+    `streaming-llm` is `sliding-window` with 4 sinks, `last-frames` is `sliding-window` without any.
     Raises `UserError` on an unknown name or option (naming the nearest) and on a value out of range.
     """
     if not isinstance(policy, str):
         return _as_is(policy, options)
-    cls = policy_class(policy)
+    name, settings = _SETTINGS.get(policy, (policy, {}))
+    cls = policy_class(name)
     known = [field.name for field in fields(cls)]
     for option in options:
         if option not in known:
             listed = f"it takes {', '.join(known)}" if known else "it takes none"
             raise UserError(f"policy {policy!r} has no option {option!r}{did_you_mean(option, known)}; {listed}")
-    return cls(**options)
+    return cls(**{**settings, **options})
 
 
 def _as_is(policy: object, options: dict[str, object]) -> Policy:

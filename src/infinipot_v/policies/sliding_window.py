@@ -1,4 +1,8 @@
-"""The newest tokens and a few of the first ("attention sinks"; StreamingLLM, arXiv 2309.17453)."""
+"""The newest tokens and a few of the first: StreamingLLM (Xiao, Tian, Chen, Han, Lewis; arXiv 2309.17453).
+
+Re-implemented, not checked against its authors. `make_policy` knows it as `streaming-llm`, too, and, without sinks, as
+`last-frames`: the whole newest steps, and in the slots that hold no whole one the newest tokens of the step before.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,10 @@ class SlidingWindow(Policy):
     """Keeps the first `sinks` tokens of the stream and the newest of the rest.
 
     The sinks are the oldest slots of every view, so they stay the first of the stream compaction after compaction.
-    Departure: StreamingLLM re-assigns positions within the cache; here positions are the clock's business.
+
+    Departures: the first tokens that the model ever saw, which the paper means by "attention sinks", are the prefix
+    here (the system prompt), and that is never dropped; the `sinks` come on top. Many tokens go at once where the
+    paper drops one at a time. It re-assigns positions within the cache; here that is `positions="compact"`.
     """
 
     name: ClassVar[str] = "sliding-window"
