@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,7 +20,8 @@ from infinipot_v.types import Answer, Block, UserError
 class Answering:
     """Everything an answer needs: who answers, from which memory, at which time, and what was asked.
 
-    `provisional` is a padded step of waiting frames; it lies in the room and goes with the answer.
+    `shown` are blocks and their positions that lie in the room before the question and go with the answer; `clock` is
+    the one behind them.
     """
 
     model: Model
@@ -28,18 +29,15 @@ class Answering:
     clock: Clock
     prepared: Prepared
     decoding: Decoding
-    provisional: Block | None = None
+    shown: Sequence[tuple[Block, Tensor]] = ()
 
     def run(self) -> Generator[str, None, Answer]:
         """Yield pieces of text; return the `Answer`. The cache rolls back however this ends."""
         began, first, count = time.perf_counter(), 0.0, 0
         text = TextStream(self.model.prompt.tokenizer, self.decoding.stop)
         try:
-            clock = self._show()
-            logits = self._question(clock)
-            for token in decode(
-                self.model, self.cache, logits, lambda i: self._position(clock, i), self.decoding, self.prepared.limit
-            ):
+            logits = self._question()
+            for token in decode(self.model, self.cache, logits, self._position, self.decoding, self.prepared.limit):
                 count, first = count + 1, first or time.perf_counter() - began
                 if piece := text.push(token):
                     yield piece
@@ -51,24 +49,19 @@ class Answering:
             self.cache.rollback()
         return self._answer(text, count, first, time.perf_counter() - began)
 
-    def _show(self) -> Clock:
-        """Prefill the provisional step, if there is one, and return the clock behind it."""
+    def _question(self) -> Tensor:
+        """Prefill what is shown, and the question."""
         self.cache.rollback()
-        if self.provisional is None:
-            return self.clock
-        positions, clock = self.clock.place(self.provisional)
-        self.model.prefill(self.provisional, positions, self.cache)
-        return clock
-
-    def _question(self, clock: Clock) -> Tensor:
+        for block, positions in self.shown:
+            self.model.prefill(block, positions, self.cache)
         ids = self.prepared.ids
-        logits = self.model.next_logits(ids, clock.text_positions(len(ids)), self.cache)
+        logits = self.model.next_logits(ids, self.clock.text_positions(len(ids)), self.cache)
         if bool(logits.isnan().any()):
             raise UserError("the model's logits are NaN: its weights are damaged, or dtype=float16 overflows")
         return logits
 
-    def _position(self, clock: Clock, index: int) -> Tensor:
-        return clock.text_positions(1, behind=len(self.prepared.ids) + index)
+    def _position(self, index: int) -> Tensor:
+        return self.clock.text_positions(1, behind=len(self.prepared.ids) + index)
 
     def _answer(self, text: TextStream, count: int, first: float, seconds: float) -> Answer:
         asked = self.prepared

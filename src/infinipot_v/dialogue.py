@@ -33,6 +33,11 @@ class Dialogue:
         self.turns: list[Turn] = []
         self._prompt = prompt
 
+    @property
+    def least(self) -> int:
+        """Tokens of the shortest question."""
+        return len(self._prompt.question(self.system, [], "?"))
+
     def remember(self, question: str, answer: str) -> None:
         """Add a finished turn."""
         self.turns.append((question, self._prompt.plain(answer)))
@@ -58,7 +63,8 @@ class Dialogue:
         if tokens > room:
             raise RoomFull(
                 f"the question takes {tokens} tokens and the room has {room} slots for it: shorten it, or open a "
-                f"larger one, of at least {tokens + max_new_tokens} slots beside a waiting step (--room, Budget(room=))"
+                f"larger one, of at least {tokens + max_new_tokens} slots beside a waiting step and a ring (--room, "
+                "Budget(room=))"
             )
 
     def _ids(self, question: str, dropped: int) -> list[int]:

@@ -105,6 +105,8 @@ class MemoryReport:
     frames: int
     waiting_frames: int
     letterboxed_frames: int
+    reduced_frames: int
+    reduced_tokens: int
     seconds: float
     compressions: int
     cap_bytes: int

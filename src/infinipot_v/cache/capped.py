@@ -11,11 +11,12 @@ session asks for compact positions. Where tokens go depends on what is open:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
@@ -57,10 +58,16 @@ class CappedCache(Cache):
     """
 
     def __init__(
-        self, plan: LayerPlan, budget: Budget, policy: Policy, prefix: int, rotary: Rotary | None = None
+        self,
+        plan: LayerPlan,
+        budget: Budget,
+        policy: Policy,
+        prefix: int,
+        rotary: Rotary | None = None,
+        beside: int = 0,
     ) -> None:
         shapes = list(plan.shapes.values())
-        self.cost = MemoryCost.of(shapes, plan.other_state_bytes, rotary.pairs if rotary else 0)
+        self.cost = MemoryCost.of(shapes, plan.other_state_bytes, rotary.pairs if rotary else 0, beside)
         self.budget = self.cost.solve(prefix, budget)
         self.policy = policy
         self.prefix_limit = prefix
@@ -98,18 +105,19 @@ class CappedCache(Cache):
         *,
         prefix: int = 64,
         rotary: Rotary | None = None,
+        beside: int = 0,
     ) -> CappedCache:
         """Allocate a cache for a Hugging Face model, on the devices and in the dtype of its layers.
 
         `prefix` is the number of slots reserved for the tokens that are never dropped. With a `rotary`, positions are
-        compact: see `Rotation`; whoever runs the model must then call `assign` and place tokens at ranks. Raises
-        `UserError` when the model has layers that cannot be capped, the policy is unknown, or the budget holds not
-        one token.
+        compact: see `Rotation`; whoever runs the model must then call `assign` and place tokens at ranks. `beside` are
+        bytes that whoever has the cache keeps beside it; they count in the cap. Raises `UserError` when the model has
+        layers that cannot be capped, the policy is unknown, or the budget holds not one token.
         """
         plan = plan_layers(model)
         if rotary is not None:
             check_turnable(plan)
-        return cls(plan, budget, make_policy(policy), prefix, rotary)
+        return cls(plan, budget, make_policy(policy), prefix, rotary, beside)
 
     # What it holds -------------------------------------------------------------------------------------------------
 
@@ -219,7 +227,7 @@ class CappedCache(Cache):
             self._label(steps, cells)
             yield
             self._check_written(tokens)
-            score_arrivals(self, grid)
+            score_arrivals(self, grid, cells)
 
     @contextmanager
     def _writing(self, region: Region, commit: Callable[[], None]) -> Iterator[None]:
@@ -289,8 +297,10 @@ class CappedCache(Cache):
 
     def _label(self, steps: Tensor, cells: Tensor) -> None:
         """Say what the announced slots will hold: a compact read needs it before they are filled."""
+        places = {layer.store.shape.device for layer in self._capped}
+        labels = {place: (steps.to(place, torch.int32), cells.to(place, torch.int16)) for place in places}
         for layer in self._capped:
-            layer.store.label(self._rest.held, steps, cells)
+            layer.store.label(self._rest.held, *labels[layer.store.shape.device])
         self._count_ranks(self._ranks_with(whole_steps(steps)))
 
     def _commit(self, steps: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
@@ -305,8 +315,11 @@ class CappedCache(Cache):
 
     # Compaction ----------------------------------------------------------------------------------------------------
 
-    def make_room(self, incoming: int) -> None:
-        """Compact to `budget.target(incoming)` when `incoming` tokens do not fit; the full cache grows instead."""
+    def make_room(self, incoming: int, queries: Mapping[int, Tensor] | None = None) -> None:
+        """Compact to `budget.target(incoming)` when `incoming` tokens do not fit; the full cache grows instead.
+
+        `queries`: see `compact`.
+        """
         if self.held_tokens + incoming <= self.stream_slots:
             return
         if self.policy.bounded and incoming > self.stream_slots:
@@ -315,7 +328,7 @@ class CappedCache(Cache):
                 "give it the tokens of at least one step"
             )
         if self.policy.bounded:
-            self.compact(min(self.budget.target(incoming), self.held_tokens))
+            self.compact(min(self.budget.target(incoming), self.held_tokens), queries)
         else:
             self._grow(max(2 * self.stream_slots, self.held_tokens + incoming))
 
@@ -328,16 +341,17 @@ class CappedCache(Cache):
             if layer.store.limits[Region.STREAM] < tokens:
                 layer.store = layer.store.grown(tokens)
 
-    def compact(self, keep: int) -> None:
+    def compact(self, keep: int, queries: Mapping[int, Tensor] | None = None) -> None:
         """Keep `keep` stream slots a layer and head, the ones that the policy names, in place.
 
         All or nothing: selection ends for all layers before any slot moves, and the moves neither allocate nor can be
-        interrupted.
+        interrupted. `queries`, by the model's layer, are for a policy that needs some (see `queries.probe`); without
+        them it raises `UserError`.
         """
         if not self.held_tokens:
             return
         self.rollback()
-        kept = select(self, keep)
+        kept = select(self, keep, queries)
         ranks = self._ranks_kept(kept)
         with deferred_interrupts():
             for layer, slots in zip(self._capped, kept, strict=True):

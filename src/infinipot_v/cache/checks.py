@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,6 +42,26 @@ def check_finite(cache: CappedCache, start: int, stop: int) -> None:
             f"NaN or infinity in capped layer {layer} after step {cache.counters.newest_step}; "
             "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
         )
+
+
+def check_queries(cache: CappedCache, queries: Mapping[int, Tensor]) -> list[Tensor]:
+    """The queries of each capped layer, in order. Raises `UserError` where one has none, and `NonFiniteError`."""
+    indices = [index for index, layer in enumerate(cache.layers) if layer in cache.capped_layers]
+    missing = [index for index in indices if index not in queries]
+    if missing:
+        raise UserError(
+            f"the policy {cache.policy.name} needs queries to compress, and there are none of layer {missing[0]}: "
+            "watch with a Session, or give make_room() and compact() what infinipot_v.queries.probe() returns"
+        )
+    asked = [queries[index] for index in indices]
+    finite = torch.stack([query.isfinite().all().to(asked[0].device) for query in asked])
+    if not bool(finite.all()):
+        layer = int(finite.logical_not().nonzero()[0])
+        raise NonFiniteError(
+            f"NaN or infinity in the queries of capped layer {layer}; nothing was compressed. "
+            "Try dtype=float32 or bfloat16, or look at the frames"
+        )
+    return asked
 
 
 def check_integrity(cache: CappedCache) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from infinipot_v.cache.checks import check_queries
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies.base import KVView
 from infinipot_v.types import Grid
@@ -15,17 +18,21 @@ if TYPE_CHECKING:
     from infinipot_v.cache.capped import CappedCache
 
 
-def select(cache: CappedCache, keep: int) -> list[Tensor]:
+def select(cache: CappedCache, keep: int, queries: Mapping[int, Tensor] | None = None) -> list[Tensor]:
     """Let the policy name `keep` slots of every layer and head, int32 `[heads, keep]` each; nothing moves.
 
+    `queries` are by layer of the model; only a policy that needs some is shown them, and raises `UserError` without.
     Before the first compaction it also notes what it needs of each layer, and scores anew what is held; if it fails,
     notes and scores are as before.
     """
+    asked = check_queries(cache, queries or {}) if cache.policy.needs_queries else None
     first = not cache.counters.compressions and all(layer.store.note is None for layer in cache.capped_layers)
     try:
         if first:
             _calibrate(cache)
         views = (_view(cache, index, cache.grid) for index in range(len(cache.capped_layers)))
+        if asked is not None:
+            views = (_with_queries(cache, view, asked[view.layer]) for view in views)
         return [cache.policy.select(view, keep).to(torch.int32) for view in views]
     except BaseException:
         if first:
@@ -33,10 +40,12 @@ def select(cache: CappedCache, keep: int) -> list[Tensor]:
         raise
 
 
-def score_arrivals(cache: CappedCache, grid: Grid) -> None:
-    """Let the policy score the slots written behind those held, and keep the scores with them."""
+def score_arrivals(cache: CappedCache, grid: Grid, cells: Tensor) -> None:
+    """Let the policy score the slots written behind those held, and keep the scores with them; `cells` as announced."""
+    count, rest = divmod(cells.numel(), grid.tokens)
+    whole = not rest and torch.equal(cells.long(), torch.arange(grid.tokens).repeat(count))
     for index in range(len(cache.capped_layers)):
-        view = _view(cache, index, grid, start=cache.held_tokens)
+        view = replace(_view(cache, index, grid, start=cache.held_tokens), whole=whole)
         _keep_scores(cache, index, cache.policy.on_step(view), start=cache.held_tokens)
 
 
@@ -69,3 +78,12 @@ def _view(cache: CappedCache, index: int, grid: Grid | None, start: int = 0) -> 
         keys, values, steps, cells, grid, index, len(cache.capped_layers), scores=scores,
         fresh_steps=cache.counters.fresh_steps, note=store.note, content=cache.content_keys,
     )  # fmt: skip
+
+
+def _with_queries(cache: CappedCache, view: KVView, queries: Tensor) -> KVView:
+    """A view with queries, and keys turned to where these meet them; they lie in the scratch until the next read."""
+    layer = cache.capped_layers[view.layer]
+    if layer.rotation is None:
+        return replace(view, queries=queries)
+    keys = layer.rotation.read(layer.store)[0, :, cache.prefix_tokens :]
+    return replace(view, queries=queries, read=keys)

@@ -94,6 +94,17 @@ class Model(ABC):
         """Tokens that a step takes at most, text in the stream included."""
         return canvas.grid.tokens
 
+    def most_step_tokens(self, tokens_per_step: int | None = None) -> int:
+        """Tokens that a step takes at most, whatever the frames' size; `tokens_per_step` as `canvas` takes it.
+
+        Here for families of one resolution.
+        """
+        return self.step_tokens(self.canvas(1, 1))
+
+    def step_bytes(self, tokens_per_step: int | None = None) -> int:
+        """Bytes of a step's embeddings at most; see `most_step_tokens`."""
+        return self.most_step_tokens(tokens_per_step) * int(self.text_config.hidden_size) * int(self.hf.dtype.itemsize)
+
     def check(self) -> None:
         """Raise `UserError` where the checkpoint's parts do not fit each other; called once, after loading."""
         self.prompt.prefix()

@@ -47,6 +47,11 @@ class Qwen2VL(Model):
         pixels = fit_grid(height, width, self.recipe, tokens, max_pixels)
         return Canvas((height, width), pixels, self.grid_of(pixels))
 
+    def most_step_tokens(self, tokens_per_step: int | None = None) -> int:
+        """See `Model.most_step_tokens`."""
+        tokens = TOKENS_PER_STEP if tokens_per_step is None else tokens_per_step
+        return max(1, min(tokens, self.recipe.max_pixels // self.recipe.factor**2))
+
     def pictures(self, frames: Sequence[Frame], canvas: Canvas) -> Tensor:
         """See `Model.pictures`."""
         shown = [

@@ -69,7 +69,8 @@ class MRopeClock(Clock):
     def place(self, block: Block) -> tuple[Tensor, MRopeClock]:
         """Return int64 positions `[3, 1, tokens]` of a block and the clock after it. Raises `StreamTooLong`."""
         indices, after = self._advance(block.seconds)
-        time = torch.tensor(indices).repeat_interleave(self.grid.tokens)
+        _, step = block.steps.unique_consecutive(return_inverse=True)
+        time = torch.tensor(indices)[step]
         cells = block.cells.long()
         positions = torch.stack([time, cells // self.grid.width, cells % self.grid.width]) + self.start
         self.check(after.furthest + self.reserve)
