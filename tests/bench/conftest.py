@@ -12,8 +12,9 @@ from infinipot_v.bench.shapes import build, shapes_of
 from infinipot_v.bench.subject import Sizes, Subject
 
 SMALL = Sizes(
-    budget=96, half=48, seen=(60, 120, 240), answer_seen=160, answer_tokens=4, steps=16, exact_steps=5, repeats=2
-)
+    budgets=(96, 48), seen=(60, 120, 240), answer_seen=160, answer_tokens=4, steps=16, flat_steps=60, exact_steps=5,
+    repeats=2,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from infinipot_v import UserError
-from infinipot_v.bench import gpu
-from infinipot_v.bench.gpu import MEASURES, Plan, begin, run
+from infinipot_v.bench import models
+from infinipot_v.bench.gpu import GPU, MEASURES
+from infinipot_v.bench.models import model_cases
+from infinipot_v.bench.plan import Plan
 from infinipot_v.bench.rows import Result
-from infinipot_v.bench.shapes import shapes_of
+from infinipot_v.bench.runner import begin, run
 from tests.bench.conftest import SMALL
 
 
 def plan(*shapes: str, **options) -> Plan:
-    return Plan.of(shapes or ("tiny-qwen2_vl",), "cpu", sizes=SMALL, **options)
+    return Plan.of(GPU, shapes or ("tiny-qwen2_vl",), device="cpu", sizes=SMALL, **options)
 
 
 @pytest.mark.contract
@@ -29,21 +31,21 @@ def test_every_measure_runs(shape):
     assert run(wanted, result, lambda row: found.append(row.name))
     assert result.unfinished == {} and found == [row.name for row in result.rows] and len(set(found)) == len(found)
     assert result.done == [f"{shape}/{name}" for name in MEASURES]
-    assert {name.split("/")[1] for name in found} == {"build", *MEASURES}
+    assert {name.split("/")[1] for name in found} == set(MEASURES)
     rows = {row.name.removeprefix(f"{shape}/"): row for row in result.rows}
-    assert rows["answer/ours/first-token"].n == rows["answer/full/first-token"].n == SMALL.repeats
+    assert rows["answer/ours-96/first-token"].n == rows["answer/full/first-token"].n == SMALL.repeats
     assert "160 tokens held" in rows["answer/full/first-token"].note
     about = result.settings["shapes"][shape]
     assert about["dtype"] == "float32" and about["layers"] == 4 and about["parameters"] > 1000
-    assert result.settings["sizes"]["budget"] == 96
+    assert result.settings["sizes"]["budgets"] == (96, 48) and "flat_steps" not in result.settings["sizes"]
 
 
 def test_what_is_measured_of_which_shape():
     chosen = plan("tiny", "pocket", "qwen2-vl-7b")
-    sets = {shape.name: chosen.measures_of(shape) for shape in chosen.shapes}
+    sets = {case.name: chosen.measures_of(case) for case in chosen.cases}
     assert sets["qwen2-vl-7b"] == sets["pocket"] == tuple(MEASURES)
     assert sets["tiny-smolvlm"] == ("exactness",)
-    assert plan(measures=["stream"]).measures_of(shapes_of(("tiny",))[0]) == ("stream",)
+    assert plan(measures=["stream"]).measures_of(model_cases(("tiny",))[0]) == ("stream",)
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -101,7 +103,7 @@ def test_a_part_that_fails_does_not_take_the_others_with_it(monkeypatch, capsys)
 
 
 def test_a_shape_that_cannot_be_built_says_so(monkeypatch):
-    monkeypatch.setattr(gpu, "build", lambda *args, **options: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
+    monkeypatch.setattr(models, "build", lambda *args, **options: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
     wanted = plan("tiny-qwen2_vl", "tiny-smolvlm")
     result = begin(wanted, None)
     assert not run(wanted, result)
@@ -121,6 +123,7 @@ def test_when_time_is_up_what_is_left_out_is_said():
         ({"measures": ("memry",)}, "unknown measure 'memry', did you mean 'memory'"),
         ({"layers": 0}, "layers are at least 1"),
         ({"seconds": 0.0}, "above 0"),
+        ({"threads": 0}, "threads are at least 1"),
     ],
 )
 def test_impossible_plans(options, says):
@@ -133,15 +136,17 @@ def test_devices_that_are_not_here(device):
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(UserError, match="no CUDA device" if "cuda" in device else "give cuda"):
-        Plan.of(("tiny",), device)
+        Plan.of(GPU, ("tiny",), device=device)
 
 
 def test_it_needs_no_pyav():
     script = (
         "import sys; sys.modules['av'] = None; sys.modules['torchvision'] = None\n"
-        "from infinipot_v.bench.gpu import Plan, begin, run\n"
+        "from infinipot_v.bench.gpu import GPU\n"
+        "from infinipot_v.bench.plan import Plan\n"
+        "from infinipot_v.bench.runner import begin, run\n"
         "from tests.bench.conftest import SMALL\n"
-        "plan = Plan.of(('tiny-qwen2_vl',), 'cpu', ('exactness', 'stream', 'memory'), sizes=SMALL)\n"
+        "plan = Plan.of(GPU, ('tiny-qwen2_vl',), ('exactness', 'stream', 'memory'), 'cpu', sizes=SMALL)\n"
         "sys.exit(not run(plan, begin(plan, None)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode == 0

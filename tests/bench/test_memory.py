@@ -22,9 +22,12 @@ def test_ours_stays_and_the_full_cache_grows(subject, pages):
     assert row("ours-48/cap_bytes").median < ours[0] < full[1] < full[2] and full[0] < full[1]
     assert row("ours-96/240/nbytes").note.startswith("240 tokens seen, 88 held, 9 comp")
     assert row("full/240/nbytes").note == "240 tokens seen, 240 held, 0 compactions"
-    for name in ("one-shot-last-logits", "one-shot-all-logits", "full", "ours-48"):
+    for name in ("one-shot-last-logits", "one-shot-all-logits", "chunked", "full", "ours-48"):
         assert row(f"{name}/120/peak").median > 0 and row(f"{name}/120/held").median > 0
     assert result.ratios == {}, "a resident set says nothing about one contender"
+    grown = [row(f"chunked/{seen}/nbytes").median for seen in (60, 120, 240)]
+    assert row("chunked/240/nbytes").note == "240 tokens seen, 240 held, 0 compactions"
+    assert (grown[2] - grown[1]) / (240 - 112) == (grown[1] - grown[0]) / (112 - 48) > 0
 
 
 class Counted(Meter):
@@ -50,7 +53,7 @@ def test_ratios_leave_the_weights_out(subject, pages, monkeypatch):
     # ours read 1100, 1200, 1300; the next contender 1400, 1500, 1600; weights are 1000
     assert result.ratios["s/m/60, peak of one-shot-last-logits over ours-96 without weights"] == 4
     assert result.ratios["s/m/240, peak of one-shot-last-logits over ours-96 without weights"] == 2
-    assert len(result.ratios) == 3 * 3 + 2, "the half budget is not run to the end"
+    assert len(result.ratios) == 4 * 3 + 2, "the half budget is not run to the end"
 
 
 def test_out_of_memory_is_a_result(subject, pages, monkeypatch):

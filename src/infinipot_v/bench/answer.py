@@ -1,50 +1,75 @@
-"""How long a question takes after a long stream: ours against the full cache, in turns."""
+"""How long a question takes after a long stream: plain Hugging Face, our full cache, ours at each budget; in turns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from infinipot_v.bench.feeding import Feed, imagined
+from infinipot_v.bench import prefill
+from infinipot_v.bench.arithmetic import Machine, Need, measured, seconds
+from infinipot_v.bench.feeding import Feed, endless, without_prefill
 from infinipot_v.bench.meter import fits
+from infinipot_v.bench.models import model_cases
 from infinipot_v.bench.notebook import Notebook
-from infinipot_v.bench.subject import QUESTION, Subject
+from infinipot_v.bench.plain_session import PlainSession
+from infinipot_v.bench.plan import Bench
+from infinipot_v.bench.subject import QUESTION, Sizes, Subject
 from infinipot_v.bench.timing import interleaved
+from infinipot_v.dialogue import Dialogue
 from infinipot_v.generate import Decoding
 from infinipot_v.session import Session
 from infinipot_v.types import Answer
 
 FEEDING_BLOCK = 12
-"""Steps that run together while a memory is only being filled: faster, and the memory is the same."""
+"""Steps that come together while a memory is only being filled: the memory is the same."""
+
+COPIED = 3.0
+"""Passes of keys and values through memory where every token makes a new, longer copy: read, written, read."""
+
+HOW = (
+    "memories are filled with random keys and values; wall-clock times of Session.ask, and of the same question and "
+    "decode loop over a stock model and its own cache (chunked); end tokens are never chosen"
+)
+
+Watcher = Session | PlainSession
+Maker = Callable[..., Watcher]
 
 
 def measure(subject: Subject, notebook: Notebook) -> None:
-    """Time to first token and tokens a second behind `answer_seen` tokens."""
-    sessions = {}
-    for name, policy in (("ours", "infinipot-v"), ("full", "full")):
-        session = fits(partial(filled, subject, subject.sizes.answer_seen, policy=policy), subject.device)
+    """Time to first token and tokens a second behind `answer_seen` tokens, measured and as arithmetic has them."""
+    sessions: dict[str, Watcher] = {}
+    for name, make in contenders(subject).items():
+        subject.deadline.check()
+        session = fits(partial(filled, subject, make, subject.sizes.answer_seen), subject.device)
         if session is None:
             notebook.missing(f"{name}/first-token", "ms", "out of memory")
         else:
             sessions[name] = session
     answers = asked(subject, sessions)
-    firsts = {name: [1000 * answer.first_token_seconds for answer in found] for name, found in answers.items()}
-    speeds = {name: rates(found) for name, found in answers.items()}
     for name, session in sessions.items():
-        notebook.row(f"{name}/first-token", firsts[name], "ms", f"{session.report().held_tokens} tokens held")
-        write_rate(notebook, name, speeds[name])
-    if len(sessions) == 2:
-        notebook.ratio("first-token, full over ours", firsts["full"], firsts["ours"])
-        notebook.ratio("tokens-per-second, ours over full", speeds["ours"], speeds["full"])
+        firsts = [1000 * answer.first_token_seconds for answer in answers[name]]
+        notebook.row(f"{name}/first-token", firsts, "ms", f"{session.report().held_tokens} tokens held")
+        notebook.row(f"{name}/tokens-per-second", rates(answers[name]), "tokens/s")
+    _compare(subject, notebook, sessions, answers)
 
 
-def filled(subject: Subject, tokens: int, policy: str = "infinipot-v", positions: str | None = None) -> Session:
+def contenders(subject: Subject) -> dict[str, Maker]:
+    """Makers of sessions by name, which take the model to be filled with."""
+    ours = {f"ours-{tokens}": partial(subject.session, "infinipot-v", tokens, block=FEEDING_BLOCK)
+            for tokens in subject.sizes.budgets}  # fmt: skip
+    full = partial(subject.session, "full", block=FEEDING_BLOCK)
+    return {"chunked": partial(PlainSession, subject), "full": full, **ours}
+
+
+def filled(subject: Subject, make: Maker, tokens: int) -> Watcher:
     """A session that has seen `tokens` tokens. Raises `TimeUp`."""
-    session = subject.session(policy, positions=positions, model=imagined(subject.model), block=FEEDING_BLOCK)
+    session = make(model=without_prefill(subject.model))
     Feed(subject, session, FEEDING_BLOCK).until(tokens)
+    session.model = endless(subject.model)
     return session
 
 
-def asked(subject: Subject, sessions: dict[str, Session]) -> dict[str, list[Answer]]:
+def asked(subject: Subject, sessions: dict[str, Watcher]) -> dict[str, list[Answer]]:
     """Answers of sessions that take turns, after one each that is not counted."""
     decoding = Decoding(max_new_tokens=subject.sizes.answer_tokens)
     calls = {name: partial(s.ask, QUESTION, remember=False, decoding=decoding) for name, s in sessions.items()}
@@ -55,13 +80,57 @@ def asked(subject: Subject, sessions: dict[str, Session]) -> dict[str, list[Answ
 
 
 def rates(answers: list[Answer]) -> list[float]:
-    """Tokens a second behind the first token, of the answers that have a second one."""
-    return [(a.tokens - 1) / (a.seconds - a.first_token_seconds) for a in answers if a.tokens > 1]
+    """Tokens a second behind the first token."""
+    return [(a.tokens - 1) / (a.seconds - a.first_token_seconds) for a in answers]
 
 
-def write_rate(notebook: Notebook, name: str, speeds: list[float]) -> None:
-    """One row of `rates`."""
-    if speeds:
-        notebook.row(f"{name}/tokens-per-second", speeds, "tokens/s")
-    else:
-        notebook.missing(f"{name}/tokens-per-second", "tokens/s", "the model ended every answer at once")
+def _compare(
+    subject: Subject, notebook: Notebook, sessions: dict[str, Watcher], answers: dict[str, list[Answer]]
+) -> None:
+    """Each of ours against both full caches: measured, predicted, and predicted with the copies that caches make."""
+    machine, need = measured(subject.device, subject.model.hf.dtype), Need.of(subject.model)
+    notebook.row("machine/arithmetic", [machine.flops / 1e9], "GFLOP/s", "a product in the model's dtype")
+    notebook.row("machine/memory", [machine.bytes / 1e9], "GB/s", "reading 256 MiB")
+    for ours in (name for name in sessions if name.startswith("ours-")):
+        for other in (name for name in ("chunked", "full") if name in sessions):
+            firsts = [[a.first_token_seconds for a in answers[name]] for name in (other, ours)]
+            notebook.ratio(f"first-token, {other} over {ours}", *firsts)
+            notebook.ratio(f"tokens-per-second, {ours} over {other}", rates(answers[ours]), rates(answers[other]))
+            _predict(subject, notebook, need, machine, {name: sessions[name] for name in (other, ours)})
+
+
+def _predict(subject: Subject, notebook: Notebook, need: Need, machine: Machine, pair: dict[str, Watcher]) -> None:
+    (other, full), (ours, small) = pair.items()
+    held = [session.report().held_tokens for session in (full, small)]
+    question = len(Dialogue(subject.model.prompt, None).prepare(QUESTION, 4096, 1).ids)
+    passes = [passes_of(session) for session in (full, small)]
+    for note, moved in (("predicted", [1.0, 1.0]), ("predicted with copies", passes)):
+        for what, queries in ((f"first-token, {other} over {ours}", question),
+                              (f"tokens-per-second, {ours} over {other}", 1)):  # fmt: skip
+            both = [seconds(need, machine, queries, n, p) for n, p in zip(held, moved, strict=True)]
+            notebook.ratio(f"{what}, {note}", both[:1], both[1:])
+
+
+def passes_of(session: Watcher) -> float:
+    """How often keys and values pass through memory when they are read (see `arithmetic.seconds`)."""
+    if not isinstance(session, Session):
+        return COPIED
+    return 2.0 if session.cache.rotation else 1.0  # keys are read, turned and written, and read again
+
+
+ANSWER = Bench(
+    name="answer", measures={"answer": measure, "prefill": prefill.measure}, cases=model_cases, shapes=("0.5b",),
+    layers=6,
+    how={
+        "weights": "random; every figure is one of speed",
+        "answer": HOW,
+        "predicted": "bench/arithmetic.py: the slower of arithmetic and memory, for the weights and for the keys and "
+        "values, on what this machine was measured to do; with copies: keys and values pass memory three times in "
+        "Hugging Face's growing cache, twice with compact positions, once with original ones",
+        "prefill": prefill.HOW,
+    },
+    sizes=Sizes(budgets=(12_500, 3_125), seen=(1,), answer_seen=50_000, answer_tokens=16, repeats=5),
+    quick=Sizes(budgets=(160, 40), seen=(1,), answer_seen=640, answer_tokens=4, repeats=2),
+    parts=(4, 16),
+    takes=frozenset({"layers", "threads", "budgets", "answer_seen", "answer_tokens", "block", "repeats"}),
+)  # fmt: skip

@@ -1,13 +1,17 @@
-"""Filling a memory: as much of a stream as wanted, with or without a vision tower."""
+"""Filling a memory: as much of a stream as wanted, with or without a vision tower, and without the model at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 
+from infinipot_v.bench.models import kv_heads
+from infinipot_v.bench.plain_session import PlainSession
 from infinipot_v.bench.subject import Subject
+from infinipot_v.generate import end_tokens
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.stand_in import stand_in
 from infinipot_v.session import Session
@@ -17,7 +21,9 @@ from infinipot_v.types import Block, Frame
 class Feed:
     """A stream that a session watches block by block, as far as it is asked to, while the subject has time."""
 
-    def __init__(self, subject: Subject, session: Session, block: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, subject: Subject, session: Session | PlainSession, block: int | None = None, seed: int = 0
+    ) -> None:
         self._subject, self._session = subject, session
         self._frames = subject.frames(seed)
         self._block = block or subject.sizes.block
@@ -32,7 +38,7 @@ class Feed:
 
     def until(self, tokens: int) -> None:
         """Watch until `tokens` have been seen, or as many as whole steps allow. Raises `TimeUp`."""
-        while (missing := (tokens - self._session.cache.counters.seen_tokens) // self._subject.step_tokens) > 0:
+        while (missing := (tokens - self._session.report().seen_tokens) // self._subject.step_tokens) > 0:
             self.steps(min(self._block, missing))
 
 
@@ -58,3 +64,33 @@ def imagined(model: Model, seed: int = 0) -> Model:
         return Block(noise, numbers, one.cells.repeat(steps), seconds)
 
     return stand_in(model, encode=encode)
+
+
+def without_prefill(model: Model, seed: int = 0) -> Model:
+    """`imagined(model)` whose language model is not run over the stream either: random keys and values.
+
+    They go where those of a prefill would, so a memory fills in no time, and what is done with it costs the same.
+    """
+    generator = torch.Generator(device=model.device)
+    generator.manual_seed(seed)
+    (heads, dim), layers = kv_heads(model), model.text_config.num_hidden_layers
+
+    def prefill(block: Block, positions: Any, cache: Any) -> None:
+        shape = (2, 1, heads, block.steps.numel(), dim)
+        for layer in range(layers):
+            noise = torch.empty(shape, dtype=model.hf.dtype, device=model.device).normal_(generator=generator)
+            cache.update(noise[0], noise[1], layer)
+
+    return stand_in(imagined(model, seed), prefill=prefill)
+
+
+def endless(model: Model) -> Model:
+    """`model`, which never ends an answer: what is timed is as long as wanted."""
+    ends = sorted(end_tokens(model))
+
+    def next_logits(ids: Sequence[int], positions: Any, cache: Any) -> torch.Tensor:
+        logits = model.next_logits(ids, positions, cache)
+        logits[ends] = -torch.inf
+        return logits
+
+    return stand_in(model, next_logits=next_logits)

@@ -1,7 +1,8 @@
-"""What a stream costs in memory, as it grows: ours, the full cache through our code, and plain Hugging Face."""
+"""What a stream costs in memory, as it grows: ours, the full cache through our code, and plain Hugging Face twice."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,54 +12,61 @@ import torch
 from infinipot_v.bench.feeding import Feed, imagined
 from infinipot_v.bench.meter import Meter, fits
 from infinipot_v.bench.notebook import Notebook
-from infinipot_v.bench.subject import Subject
+from infinipot_v.bench.plain import stock
+from infinipot_v.bench.plain_session import PlainSession
+from infinipot_v.bench.subject import Sizes, Subject
 from infinipot_v.session import Session
 from infinipot_v.types import Block, Grid
 
-
-@dataclass
-class Scales:
-    """Weighs contenders after so many tokens seen. The first one named is what the others are compared with."""
-
-    notebook: Notebook
-    meter: Meter
-    weights: float
-    first: str = ""
-    peaks: dict[int, float] = field(default_factory=dict)
-
-    def weigh(self, name: str, seen: int) -> None:
-        """Write held and peak bytes, and the peak's ratio to the first contender's, weights left out."""
-        what = f"{name}/{label(seen)}"
-        self.notebook.row(f"{what}/held", [float(self.meter.held)], "B")
-        peak = self.notebook.row(f"{what}/peak", [float(self.meter.peak)], "B")[0]
-        self.first = self.first or name
-        if name == self.first:
-            self.peaks[seen] = peak
-        elif seen in self.peaks and self.meter.kind == "allocator":  # a resident set never shrinks
-            over, under = [peak - self.weights], [self.peaks[seen] - self.weights]
-            self.notebook.ratio(f"{label(seen)}, peak of {name} over {self.first} without weights", over, under)
-
-    def missing(self, name: str, seen: int) -> None:
-        """Write that there was not enough memory."""
-        self.notebook.missing(f"{name}/{label(seen)}/peak", "B", "out of memory")
+HOW = (
+    "random embeddings stand for pictures; held and peak include the weights; one-shot: one stock forward over all "
+    "tokens; chunked: a stock model with its own cache, in blocks; `full` runs in blocks, too, and doubles its slots "
+    "as it grows"
+)
 
 
-def measure(subject: Subject, notebook: Notebook) -> None:
-    """Held and peak bytes after so many tokens seen; running out of memory is a result.
+@dataclass(frozen=True)
+class Contender:
+    """Who is weighed, and after how many tokens seen.
 
-    Pictures are random embeddings, so what is compared is the language model's memory. Weights are in every figure;
-    ratios are without them. The half budget is not run to the end, which would take long and show nothing more.
+    `kind` is `ours` (|M| = `tokens`), `full` (through our code, `tokens` slots to begin with), `chunked` or `one-shot`
+    (plain Hugging Face; `tokens` are those whose logits it makes, 0 for all).
     """
-    meter, sizes = Meter(subject.device), subject.sizes
-    meter.restart()
-    weights = float(meter.held)
-    notebook.row("weights", [weights], "B", meter.kind)
-    scales = Scales(notebook, meter, weights)
-    _streamed(subject, scales, f"ours-{sizes.budget}", "infinipot-v", sizes.budget, sizes.seen)
-    _one_shots(subject, scales, "one-shot-last-logits", 1)
-    _streamed(subject, scales, "full", "full", full_tokens(sizes.seen), sizes.seen)
-    _one_shots(subject, scales, "one-shot-all-logits", 0)
-    _streamed(subject, scales, f"ours-{sizes.half}", "infinipot-v", sizes.half, sizes.seen[:-1])
+
+    name: str
+    kind: str
+    tokens: int
+    stops: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Bytes after `seen` tokens: taken now, and at most until now; of the memory alone where it can be asked.
+
+    Without figures, there was not enough memory.
+    """
+
+    seen: int
+    held: int = 0
+    peak: int = 0
+    nbytes: int | None = None
+    note: str = ""
+    cap_bytes: int | None = None
+
+
+def contenders(sizes: Sizes, last: int | None = None) -> tuple[Contender, ...]:
+    """Ours first, with which the others are compared. Smaller budgets than the first are seen to the `last` stop."""
+    stops = sizes.seen
+    first, *others = (f"ours-{budget}" for budget in sizes.budgets)
+    return (
+        Contender(first, "ours", sizes.budget, stops),
+        Contender("one-shot-last-logits", "one-shot", 1, stops),
+        Contender("chunked", "chunked", 0, stops),
+        Contender("full", "full", full_tokens(stops), stops),
+        Contender("one-shot-all-logits", "one-shot", 0, stops),
+        *(Contender(name, "ours", budget, stops[:last])
+          for name, budget in zip(others, sizes.budgets[1:], strict=True)),
+    )  # fmt: skip
 
 
 def full_tokens(seen: tuple[int, ...]) -> int:
@@ -74,19 +82,80 @@ def label(tokens: int) -> str:
     return f"{tokens // 1000}K" if tokens % 1000 == 0 else str(tokens)
 
 
-def _streamed(subject: Subject, scales: Scales, name: str, policy: str, tokens: int, stops: tuple[int, ...]) -> None:
-    scales.meter.restart()
-    session = fits(partial(subject.session, policy, tokens, model=imagined(subject.model)), subject.device)
+def measure(subject: Subject, notebook: Notebook) -> None:
+    """Held and peak bytes of all contenders in this process; running out of memory is a result.
+
+    Peaks of a resident set are not compared here: what one contender has freed, the next finds resident.
+    The smaller budgets are not run to the end, which would take long and show nothing more.
+    """
+    meter = Meter(subject.device)
+    meter.restart()
+    weights = meter.held
+    notebook.row("weights", [float(weights)], "B", meter.kind)
+    scales = Scales(notebook, compared=meter.kind == "allocator")
+    for contender in contenders(subject.sizes, last=-1):
+        for weight in weigh(subject, contender, meter):
+            scales.write(contender, weight, weights)
+
+
+@dataclass
+class Scales:
+    """Writes weights down. The first contender's peaks are what those of the others are `compared` with."""
+
+    notebook: Notebook
+    compared: bool = True
+    first: str = ""
+    peaks: dict[int, float] = field(default_factory=dict)
+
+    def write(self, contender: Contender, weight: Weight, weights: int) -> None:
+        """Held and peak bytes, and the peak's ratio to the first contender's, `weights` left out."""
+        what = f"{contender.name}/{label(weight.seen)}"
+        if not weight.peak:
+            self.notebook.missing(f"{what}/peak", "B", weight.note or "out of memory")
+            return
+        self.notebook.row(f"{what}/held", [float(weight.held)], "B")
+        self.notebook.row(f"{what}/peak", [float(weight.peak)], "B")
+        if weight.nbytes is not None:
+            self.notebook.row(f"{what}/nbytes", [float(weight.nbytes)], "B", weight.note)
+        if weight.cap_bytes is not None and weight.seen == contender.stops[-1]:
+            self.notebook.row(f"{contender.name}/cap_bytes", [float(weight.cap_bytes)], "B", "the promise")
+        self._compare(contender.name, weight.seen, float(weight.peak - weights))
+
+    def _compare(self, name: str, seen: int, peak: float) -> None:
+        self.first = self.first or name
+        if name == self.first:
+            self.peaks[seen] = peak
+        elif seen in self.peaks and self.compared:
+            what = f"{label(seen)}, peak of {name} over {self.first} without weights"
+            self.notebook.ratio(what, [peak], [self.peaks[seen]])
+
+
+def weigh(subject: Subject, contender: Contender, meter: Meter) -> Iterator[Weight]:
+    """The weights of a contender at its stops."""
+    if contender.kind == "one-shot":
+        return _one_shots(subject, contender, meter)
+    return _streamed(subject, contender, meter)
+
+
+def _streamed(subject: Subject, contender: Contender, meter: Meter) -> Iterator[Weight]:
+    meter.restart()
+    session = fits(partial(_session, subject, contender), subject.device)
     feed = session and Feed(subject, session)
-    for seen in stops:
+    for seen in contender.stops:
         if not (session and feed and _seen(feed, seen, subject)):
-            scales.missing(name, seen)
+            yield Weight(seen)
             continue
-        scales.weigh(name, seen)
-        nbytes, held = float(session.report().nbytes), _held(session)
-        scales.notebook.row(f"{name}/{label(seen)}/nbytes", [nbytes], "B", held)
-    if session and session.cache.policy.bounded:
-        scales.notebook.row(f"{name}/cap_bytes", [float(session.report().cap_bytes)], "B", "the promise")
+        report = session.report()
+        note = f"{report.seen_tokens} tokens seen, {report.held_tokens} held, {report.compressions} compactions"
+        cap = session.report().cap_bytes if isinstance(session, Session) and session.cache.policy.bounded else None
+        yield Weight(seen, meter.held, meter.peak, report.nbytes, note, cap)
+
+
+def _session(subject: Subject, contender: Contender) -> Session | PlainSession:
+    model = imagined(subject.model)
+    if contender.kind == "chunked":
+        return PlainSession(subject, model)
+    return subject.session("full" if contender.kind == "full" else "infinipot-v", contender.tokens, model=model)
 
 
 def _seen(feed: Feed, tokens: int, subject: Subject) -> bool:
@@ -99,20 +168,12 @@ def _seen(feed: Feed, tokens: int, subject: Subject) -> bool:
     return bool(fits(watch, subject.device))
 
 
-def _held(session: Session) -> str:
-    report = session.report()
-    return f"{report.seen_tokens} tokens seen, {report.held_tokens} held, {report.compressions} compactions"
-
-
-def _one_shots(subject: Subject, scales: Scales, name: str, logits: int) -> None:
-    for seen in subject.sizes.seen:
+def _one_shots(subject: Subject, contender: Contender, meter: Meter) -> Iterator[Weight]:
+    for seen in contender.stops:
         subject.deadline.check()
-        scales.meter.restart()
-        output = fits(partial(_forward, subject, seen, logits), subject.device)
-        if output is None:
-            scales.missing(name, seen)
-        else:
-            scales.weigh(name, seen)
+        meter.restart()
+        output = fits(partial(_forward, subject, seen, contender.tokens), subject.device)
+        yield Weight(seen) if output is None else Weight(seen, meter.held, meter.peak)
         del output
 
 
@@ -123,7 +184,8 @@ def _forward(subject: Subject, tokens: int, logits: int) -> Any:
     positions = _positions(subject, tokens).to(device)
     count = positions.shape[-1]
     embeddings = torch.randn(1, count, subject.model.text_config.hidden_size, device=device, dtype=hf.dtype)
-    output = hf(inputs_embeds=embeddings, position_ids=positions, use_cache=True, logits_to_keep=logits)
+    with stock(hf):
+        output = hf(inputs_embeds=embeddings, position_ids=positions, use_cache=True, logits_to_keep=logits)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return output

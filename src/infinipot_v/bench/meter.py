@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
+import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +16,19 @@ from infinipot_v.peak import peak_bytes
 from infinipot_v.types import UserError
 
 T = TypeVar("T")
-STATM = Path("/proc/self/statm")
+REFUSALS = ("can't allocate memory", "std::bad_alloc", "could not create a memory object")
+"""What the libraries of a CPU say when memory is used up: PyTorch's allocator, C++, oneDNN."""
+STATUS = Path("/proc/self/status")
+FORGET = Path("/proc/self/clear_refs")
+"""Writing 5 to it lets Linux count a process's peak anew (proc(5))."""
 
 
 class Meter:
-    """Bytes of one device. On a CPU the peak is the process's and never falls, so it says little there."""
+    """Bytes of one device: the allocator's on CUDA; elsewhere the resident set of this process.
+
+    A peak of the resident set can be counted anew only on Linux; elsewhere it is the highest since the process began.
+    What a process has freed may stay resident, so figures that are compared want processes of their own.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -31,23 +40,34 @@ class Meter:
 
     def restart(self) -> None:
         """Free what nobody holds, and count the peak from here."""
+        free(self._device)
         if self._device.type == "cuda":
-            free(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
+            return
+        with suppress(OSError):
+            FORGET.write_text("5")
 
     @property
     def held(self) -> int:
         """Bytes taken now."""
         if self._device.type == "cuda":
             return int(torch.cuda.memory_allocated(self._device))
-        if not STATM.exists():
-            return 0
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return _resident("VmRSS") or 0
 
     @property
     def peak(self) -> int:
         """The most bytes taken since `restart`."""
-        return peak_bytes(self._device)
+        if self._device.type == "cuda":
+            return peak_bytes(self._device)
+        return _resident("VmHWM") or peak_bytes(self._device)
+
+
+def _resident(what: str) -> int | None:
+    """A line of /proc/self/status in bytes; None where there is none."""
+    if not STATUS.exists():
+        return None
+    found = re.search(rf"^{what}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def free(device: torch.device) -> None:
@@ -72,7 +92,7 @@ def fits(call: Callable[[], T], device: torch.device) -> T | None:
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or what it came from, says that memory is used up. Says so also of our own cap's refusal."""
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in REFUSALS):
             return True
         error = error.__cause__
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from infinipot_v.bench.rows import Result, Row, ratio
+from infinipot_v.bench.rows import Result, Row, ratio, rounded
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Notebook:
         value = ratio(over, under)
         if value is not None:
             self.result.ratios[f"{self.part}/{what}"] = value
+
+    def series(self, what: str, values: Sequence[float]) -> None:
+        """Keep figures along a stream, for the picture."""
+        self.result.series[f"{self.part}/{what}"] = [rounded(value) for value in values]
 
     def _add(self, row: Row) -> None:
         self.result.rows.append(row)

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: preprocessing, vision, prefill, compaction, and the rest."""
+"""Where the time of a step goes: decoding, preprocessing, vision, prefill, compaction, and the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infinipot_v.models.stand_in import stand_in
 from infinipot_v.session import Session
 from infinipot_v.types import Block, Frame
 
-PARTS = ("preprocess", "vision", "prefill", "compaction", "rest")
+PARTS = ("decode", "preprocess", "vision", "prefill", "compaction", "rest")
 
 
 class Stopwatch:
@@ -68,11 +68,11 @@ def listening(session: Session, watch: Stopwatch) -> Iterator[None]:
     hooks = [child.register_forward_pre_hook(lambda _m, _a: _seeing(watch)) for child in outside]
     compact = session.cache.compact
 
-    def counted(keep: int) -> None:
+    def counted(*arguments: Any) -> None:
         with watch.part("compaction"):
-            compact(keep)
+            compact(*arguments)
 
-    session.cache.compact = counted  # type: ignore[method-assign]
+    session.cache.compact = counted  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -45,12 +45,29 @@ def recorded(hf: Any) -> Iterator[Run]:
             hook.remove()
 
 
+STOCK = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+"""Attention of transformers' own."""
+
+
+@contextmanager
+def stock(hf: Any) -> Iterator[None]:
+    """Inside this block the language model attends as transformers does: `sdpa` in place of a function of ours."""
+    config = hf.get_decoder().config
+    before = config._attn_implementation
+    config._attn_implementation = before if before in STOCK else "sdpa"
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
 @torch.no_grad()
 def one_shot(hf: Any, run: Run) -> Tensor:
     """Last hidden states `[tokens, hidden]` of one stock forward over everything, without a cache."""
-    output = hf.get_decoder()(
-        inputs_embeds=torch.cat(run.embeddings)[None], position_ids=torch.cat(run.positions, -1), use_cache=False
-    )
+    with stock(hf):
+        output = hf.get_decoder()(
+            inputs_embeds=torch.cat(run.embeddings)[None], position_ids=torch.cat(run.positions, -1), use_cache=False
+        )
     states: Tensor = output.last_hidden_state[0]
     return states
 
@@ -60,9 +77,10 @@ def in_pieces(hf: Any, run: Run) -> Tensor:
     """The same in the pieces that the session ran, with Hugging Face's own growing cache."""
     cache, states = None, list[Tensor]()
     for embeddings, positions in zip(run.embeddings, run.positions, strict=True):
-        output: Any = hf.get_decoder()(
-            inputs_embeds=embeddings[None], position_ids=positions, past_key_values=cache, use_cache=True
-        )
+        with stock(hf):
+            output: Any = hf.get_decoder()(
+                inputs_embeds=embeddings[None], position_ids=positions, past_key_values=cache, use_cache=True
+            )
         cache = output.past_key_values
         states.append(output.last_hidden_state[0])
     return torch.cat(states)

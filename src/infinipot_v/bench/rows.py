@@ -38,7 +38,7 @@ class Row:
         if not all(math.isfinite(value) for value in values):
             return cls(name, None, None, unit, len(values), "; ".join(filter(None, (note, "not finite"))))
         median, spread = median_and_spread(values)
-        return cls(name, _rounded(median), _rounded(spread) if len(values) > 1 else None, unit, len(values), note)
+        return cls(name, rounded(median), rounded(spread) if len(values) > 1 else None, unit, len(values), note)
 
     @classmethod
     def missing(cls, name: str, unit: str, note: str) -> Row:
@@ -64,7 +64,8 @@ class Row:
 class Result:
     """All that one benchmark has found so far.
 
-    `done` names the parts that are complete; `unfinished` says of others why they are not.
+    `done` names the parts that are complete; `unfinished` says of others why they are not. `series` are figures along
+    a stream, by part and name, which the pictures are drawn from.
     """
 
     settings: dict[str, Any]
@@ -72,6 +73,7 @@ class Result:
     ratios: dict[str, float] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     unfinished: dict[str, str] = field(default_factory=dict)
+    series: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def as_json(self) -> dict[str, Any]:
@@ -79,9 +81,10 @@ class Result:
         return asdict(self)
 
     def forget(self, part: str) -> None:
-        """Drop all rows and ratios of a part, before it is measured again."""
+        """Drop all rows, ratios and series of a part, before it is measured again."""
         self.rows = [row for row in self.rows if not _within(row.name, part)]
         self.ratios = {name: value for name, value in self.ratios.items() if not _within(name, part)}
+        self.series = {name: value for name, value in self.series.items() if not _within(name, part)}
         self.unfinished.pop(part, None)
 
     def markdown(self, title: str) -> str:
@@ -127,7 +130,7 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> float | None:
     if not over or not under or not all(math.isfinite(value) for value in (*over, *under)):
         return None
     bottom = median_and_spread(under)[0]
-    return None if bottom == 0 else _rounded(median_and_spread(over)[0] / bottom)
+    return None if bottom == 0 else rounded(median_and_spread(over)[0] / bottom)
 
 
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -151,6 +154,6 @@ def _shown(value: float, unit: str) -> str:
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Six digits: no timer and no allocator knows more. Whole numbers stay as they are."""
     return value if float(value).is_integer() else float(f"{value:.6g}")

@@ -18,6 +18,7 @@ import torch
 
 from infinipot_v.bench.weights import fill
 from infinipot_v.models import adapter_for, family_names
+from infinipot_v.models.attention import use_grouped
 from infinipot_v.models.base import Model
 from infinipot_v.models.load import load_model
 from infinipot_v.nearest import did_you_mean
@@ -46,6 +47,11 @@ class Shape:
     frame: tuple[int, int] = WIDE
     dtype: str = "bfloat16"
     exact_only: bool = False
+
+    @property
+    def small(self) -> bool:
+        """The embedded model and the tiny ones: a laptop's core runs thousands of their steps in minutes."""
+        return self.exact_only or self.family is None
 
 
 QWEN2_7B = {
@@ -102,6 +108,7 @@ REAL = (
         "video_sampling": {"video_size": {"longest_edge": 512}}}),
 )  # fmt: skip
 POCKET = Shape("pocket", None, frame=(112, 112))
+ALIASES = {"0.5b": "llava-onevision-0.5b"}
 DEFAULT = ("qwen2-vl-7b", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "llava-onevision-7b")
 
 
@@ -113,12 +120,13 @@ def tiny_shapes() -> tuple[Shape, ...]:
 
 def shape_names() -> tuple[str, ...]:
     """All names that `shapes_of` knows."""
-    return (*(shape.name for shape in REAL), POCKET.name, "tiny", *(shape.name for shape in tiny_shapes()))
+    return (*(shape.name for shape in REAL), *ALIASES, POCKET.name, "tiny", *(shape.name for shape in tiny_shapes()))
 
 
 def shapes_of(names: tuple[str, ...]) -> tuple[Shape, ...]:
     """The shapes of names, each once; `tiny` means all tiny ones. Raises `UserError` for an unknown name, or none."""
     known = {shape.name: (shape,) for shape in (*REAL, POCKET, *tiny_shapes())} | {"tiny": tiny_shapes()}
+    known |= {alias: known[name] for alias, name in ALIASES.items()}
     for name in names:
         if name not in known:
             raise UserError(f"unknown shape {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
@@ -191,4 +199,5 @@ def _random_model(config: Any, recipe: Recipe, shape: Shape, device: str, seed: 
             config, dtype=getattr(torch, shape.dtype), attn_implementation="sdpa"
         )
     fill(hf, seed, recipe.gain)
+    use_grouped(hf)
     return hf.eval().requires_grad_(False)
