@@ -67,7 +67,7 @@ ROWS = [
     Row("keep out of range", f"{ASK} --keep 1.5", "it is a share"),
     Row("no room", f"{ASK} --room 0", "the default is 512"),
     Row("question longer than the room", "ask {clip} '{long}' --model {model} --room 50", "--room"),
-    Row("unknown policy", f"{ASK} --policy infinipot", "did you mean 'infinipot-v'"),
+    Row("unknown policy", f"{ASK} --policy infinipot-w", "did you mean 'infinipot-v'"),
     Row("unknown policy option", f"{ASK} -o alhpa=1", "did you mean 'alpha'"),
     Row("policy option without a value", f"{ASK} -o alpha", "write NAME=VALUE"),
     Row("policy option out of range", f"{ASK} -o alpha=2", "at least 0 and at most 1"),

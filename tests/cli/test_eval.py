@@ -29,7 +29,10 @@ def test_eval_writes_rows_a_table_and_a_picture_and_goes_on_where_it_stopped(run
     assert settings["seeds"] == [3, 5] and settings["splits"] == ["dev"] and len(settings["world"]) == 12
     lines = Path("eval-results/pocket.jsonl").read_text().splitlines()
     code, out, _ = run(*some[:-1], "--policies", "full,uniform,random")
-    assert code == 0 and out.startswith("| policy |") and "| random | 1/2 |" in out
+    assert code == 0 and out.startswith("policy ") and max(map(len, out.splitlines())) < 80
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith("random")] == [["random", "1/2", "80"]]
+    wide = Path("eval-results/pocket.md").read_text()
+    assert wide.startswith("| policy |") and "| random | 1/2 |" in wide
     assert Path("eval-results/pocket.jsonl").read_text().splitlines()[: len(lines)] == lines
     assert width(Path("eval-results/pocket.png")) > 1000
     code, out, _ = run("compare", "full", "random@1/2", "--json")
@@ -51,3 +54,10 @@ def test_demo_shows_a_stream_and_saves_a_picture(run):
     result = json.loads(out)
     assert code == 0 and {row["policy"] for row in result["rows"]} == {"last-frames"}
     assert result["settings"]["steps"] == 10
+
+
+def test_the_experiments_take_no_orders(run):
+    code, _, err = run("eval", "pocket", "--quick")
+    assert code == 2 and "--ablations" in err
+    code, _, err = run("eval", "pocket", "--ablations", "--seeds", "0:2", "--budgets", "1/2")
+    assert code == 2 and "leave out --budgets, --seeds" in err

@@ -26,6 +26,7 @@ from infinipot_v.evaluate.contenders import Contender, contenders
 from infinipot_v.evaluate.records import Record, RecordLog, read_records
 from infinipot_v.evaluate.rows import DELAYED, markdown, rows_of
 from infinipot_v.evaluate.statistics import paired_difference, wilson
+from infinipot_v.reduction import make_reduction
 from infinipot_v.types import Frame, UserError
 
 
@@ -207,8 +208,17 @@ def test_contenders():
 
 
 def test_a_contender_carries_options():
-    carried = Contender("infinipot-v+alpha=0.25+keep=0.5+positions=compact", Fraction(1, 4))._parsed()
-    assert (carried[0].alpha, *carried[1:]) == (0.25, 0.5, "compact")
+    carried = Contender(
+        "infinipot-v+alpha=0.25+keep=0.5+positions=compact+ring=4+reduce=dycoke:pruned=0.5", Fraction(1, 4)
+    )
+    policy, keep, options = carried._parsed()
+    assert (policy.alpha, keep, options.pop("reduce")) == (0.25, 0.5, make_reduction("dycoke:pruned=0.5"))
+    assert options == {"positions": "compact", "ring": 4}
+    assert not Contender("full+reduce=longvu").shares
+    with pytest.raises(UserError, match="did you mean 'dycoke'"):
+        Contender("infinipot-v+reduce=dycok", Fraction(1, 4))
+    with pytest.raises(UserError, match="a number of steps"):
+        Contender("infinipot-v+ring=few", Fraction(1, 4))
     with pytest.raises(UserError, match="choose original, compact, hf"):
         Contender("infinipot-v+positions=compakt", Fraction(1, 4))
     with pytest.raises(UserError, match="'alpha'"):

@@ -17,8 +17,9 @@ from infinipot_v.cli import bench as benching
 from infinipot_v.cli import doctor as examining
 from infinipot_v.cli import verify as verifying
 from infinipot_v.cli.app import App
+from infinipot_v.cli.compare import compare
 from infinipot_v.cli.demo import demo
-from infinipot_v.cli.eval import compare, evaluate
+from infinipot_v.cli.eval import evaluate
 from infinipot_v.cli.failures import failure
 from infinipot_v.cli.models import models
 from infinipot_v.cli.policies import policies

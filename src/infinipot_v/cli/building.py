@@ -32,11 +32,15 @@ def source_of(video: Path, footage: Footage) -> Source:
 
 
 def limits_of(memory: Memory) -> tuple[Budget, Policy]:
-    """The budget and the policy; what is wrong with them is found before a model is loaded."""
+    """The budget and the policy; what is wrong with them, or with the ring, is found before a model is loaded."""
     from infinipot_v.budget import Budget
     from infinipot_v.policies import make_policy
     from infinipot_v.policies.options import option_pair
+    from infinipot_v.reduction import make_reduction
+    from infinipot_v.ring import Ring
 
+    make_reduction(memory.reduce)
+    Ring(memory.ring)
     budget = Budget.parse(memory.budget, keep=memory.keep, room=memory.room)
     return budget, make_policy(memory.policy, **dict(option_pair(text) for text in memory.option or ()))
 
@@ -102,5 +106,6 @@ def session_of(
     positions = memory.positions or ("compact" if live else None)
     return Session(
         model, *limits, system=answers.system, tokens_per_step=footage.tokens_per_step, max_pixels=footage.max_pixels,
-        positions=positions, block=memory.block, decoding=decoding_of(answers, model),
+        positions=positions, block=memory.block, decoding=decoding_of(answers, model), reduce=memory.reduce,
+        ring=memory.ring,
     )  # fmt: skip

@@ -1,11 +1,11 @@
-"""`infinipot-v eval pocket`: policies x budgets on a benchmark, resumable; `compare`: one paired difference."""
+"""`infinipot-v eval pocket`: policies x budgets on a benchmark, or the paper's experiments; resumable."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infinipot_v.cli.complete import among, several_of
+from infinipot_v.cli.counting import counting
 from infinipot_v.cli.options import DEVICES, Json, flag, models
-from infinipot_v.cli.progress import on_terminal
 from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import policy_names
 from infinipot_v.types import UserError
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from infinipot_v.evaluate.records import RecordLog
 
 BENCHMARKS = ("pocket",)
+SEEDS = "1000000:1000024"
+STEPS = 128
 POLICIES = "full,last-frames,blind,infinipot-v,infinipot-v-code,uniform,sliding-window,random"
 BUDGETS = "1/2,1/4,1/8,1/16,1/32"
 
 
 def contender_names() -> Iterable[str]:
-    """The policies, and the controls of `POLICIES` that are none."""
-    return dict.fromkeys((*policy_names(), *POLICIES.split(",")))
+    """The policies, the controls of `POLICIES` that are none, and retrieval."""
+    return dict.fromkeys((*policy_names(), *POLICIES.split(","), "rekv"))
 
 
 def evaluate(
@@ -42,10 +44,12 @@ def evaluate(
         str, flag("NAME,...", "Policies, comma-separated.", complete=several_of(contender_names))
     ] = POLICIES,
     budgets: Annotated[str, flag("SHARE,...", "Shares of the full cache, comma-separated.")] = BUDGETS,
-    seeds: Annotated[
-        str, flag("A:B", "Streams A to B - 1; from 0 development, from 1000000 test.")
-    ] = "1000000:1000024",
-    steps: Annotated[int, flag("COUNT", "Length of a stream in steps of 2 s.")] = 128,
+    seeds: Annotated[str, flag("A:B", "Streams A to B - 1; from 0 development, from 1000000 test.")] = SEEDS,
+    steps: Annotated[int, flag("COUNT", "Length of a stream in steps of 2 s.")] = STEPS,
+    ablations: Annotated[
+        bool, flag(None, "The paper's experiments instead; an hour. They choose policies and streams.", "--ablations")
+    ] = False,
+    quick: Annotated[bool, flag(None, "With --ablations: few and short streams, five minutes.", "--quick")] = False,
     out: Annotated[Path, flag("FOLDER", "Where the records go; a stopped run goes on from them.")] = Path(
         "eval-results"
     ),
@@ -53,10 +57,19 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Run a benchmark: every policy at every budget, accuracy by kind of question and by delay."""
+    if quick and not ablations:
+        raise UserError("--quick is for --ablations: give both, or fewer --seeds")
     benchmark = benchmark_of(name, seeds, steps)
-    log = run_benchmark(benchmark, model, names_of(policies), _fractions(budgets), out / f"{name}.jsonl", device)
+    if ablations:
+        from infinipot_v.cli.ablations import run_ablations
+
+        given = {"model": model, "policies": policies, "budgets": budgets, "seeds": seeds, "steps": steps}
+        _check_unchanged(given)
+        run_ablations(out, quick, device, as_json)
+        return
+    log = run_benchmark(benchmark, model, names_of(policies), fractions_of(budgets), out / f"{name}.jsonl", device)
     from infinipot_v.evaluate.rows import as_json as plain
-    from infinipot_v.evaluate.rows import markdown, rows_of
+    from infinipot_v.evaluate.rows import markdown, narrow, rows_of
 
     rows = rows_of(log.records())
     others = {row.policy for row in rows} - set(names_of(policies))
@@ -65,49 +78,17 @@ def evaluate(
     result = {"rows": plain(rows), "settings": log.settings}
     (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / f"{name}.md").write_text(markdown(rows))
-    _picture(
-        rows,
-        out / f"{name}.png",
-        f"{name} benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s",
-    )
-    typer.echo(json.dumps(result) if as_json else markdown(rows), nl=as_json)
+    title = f"{name} benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s"
+    _picture(rows, out / f"{name}.png", title)
+    typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / name}.md")
 
 
-def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="POLICY or POLICY@SHARE, as in infinipot-v@1/16.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
-    records: Annotated[Path, flag("FILE", "Records of infinipot-v eval.")] = Path("eval-results/pocket.jsonl"),
-    delayed: Annotated[
-        bool, flag(None, "Count all questions, not only those whose evidence is gone.", "--delayed/--no-delayed")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Paired difference of two contenders on the same questions, with its 95 % interval."""
-    from dataclasses import asdict
-
-    from infinipot_v.evaluate.records import read_records
-    from infinipot_v.evaluate.statistics import paired_difference
-
-    everything = [r for r in read_records(records) if r.delay > 0 or not delayed]
-    own = [[r for r in everything if (r.policy, r.budget_fraction) == _contender(text)] for text in (a, b)]
-    for text, found in zip((a, b), own, strict=True):
-        if not found:
-            known = sorted({f"{r.policy}@{Fraction(r.budget_fraction).limit_denominator(64)}" for r in everything})
-            holds = f"among its {len(known)} contenders" if known else "nor of any other that counts"
-            raise UserError(f"{records} has no records of {text!r} {holds}{did_you_mean(text, known)}")
-    result = paired_difference(own[0], own[1], (a, b))
-    if as_json:
-        typer.echo(json.dumps(asdict(result)))
-        return
-    if result.items < 2:
-        typer.echo(
-            f"{a} minus {b}: {100 * result.difference:+.1f} points ({result.n} questions of one stream: no interval)"
-        )
-        return
-    typer.echo(
-        f"{a} minus {b}: {100 * result.difference:+.1f} points, 95 % interval {100 * result.low:+.1f} to "
-        f"{100 * result.high:+.1f} ({result.n} questions, {result.items} streams)"
-    )
+def _check_unchanged(given: dict[str, object]) -> None:
+    """Raise `UserError` for an option that the experiments would not listen to."""
+    usual = {"model": "pocket", "policies": POLICIES, "budgets": BUDGETS, "seeds": SEEDS, "steps": STEPS}
+    changed = [f"--{option}" for option, value in given.items() if value != usual[option]]
+    if changed:
+        raise UserError(f"the experiments are what they are: leave out {', '.join(changed)} beside --ablations")
 
 
 def run_benchmark(
@@ -131,12 +112,18 @@ def run_benchmark(
     log = RecordLog(
         path, {**benchmark.settings, "model": loaded.name, "keep": Budget.keep, "dtype": str(loaded.hf.dtype)}
     )
+    with kept(path), counting("evaluating") as progress:
+        run(benchmark, loaded, taking_part, log, progress=progress)
+    return log
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """On Ctrl-C, say what is not lost."""
     try:
-        with _progress("evaluating") as progress:
-            run(benchmark, loaded, taking_part, log, progress=progress)
+        yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"{path} keeps what is done, and the same command goes on from it") from error
-    return log
 
 
 def check_folder(folder: Path, option: str) -> None:
@@ -173,16 +160,12 @@ def names_of(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _fractions(text: str) -> list[Fraction]:
+def fractions_of(text: str) -> list[Fraction]:
+    """Read shares with commas between; raises `UserError`."""
     try:
         return [Fraction(part.strip()) for part in text.split(",") if part.strip()]
     except (ValueError, ZeroDivisionError) as error:
         raise UserError(f"cannot read the budgets {text!r}: write shares of the full cache, as in 1/4,1/16") from error
-
-
-def _contender(text: str) -> tuple[str, float]:
-    policy, _, fraction = text.partition("@")
-    return policy, float(_fractions(fraction)[0]) if fraction else 1.0
 
 
 def _picture(rows: Any, path: Path, title: str) -> None:
@@ -192,17 +175,3 @@ def _picture(rows: Any, path: Path, title: str) -> None:
         draw(rows, path, title)
     except UserError as error:
         print(f"no picture: {error}", file=sys.stderr)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left on a terminal, silence elsewhere."""
-    if not on_terminal():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -15,11 +15,12 @@ import typer
 from infinipot_v.cli.complete import Names, among
 from infinipot_v.cli.suggest import SUGGESTIONS
 from infinipot_v.policies import policy_names
+from infinipot_v.reduction import reduction_names
 
 POSITIONS = ("original", "compact", "hf")
 DEVICES = ("auto", "cpu", "cuda", "cuda:0")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
@@ -76,6 +77,16 @@ class Memory:
             choices=POSITIONS,
         ),
     ] = None
+    reduce: Annotated[
+        str | None,
+        flag(
+            "NAME",
+            f"What is left out before the language model: {', '.join(reduction_names())}; options behind colons, as in "
+            "longvu:window=4.",
+            choices=reduction_names,
+        ),
+    ] = None
+    ring: Annotated[int, flag("COUNT", "Steps shown once more, whole, right before a question.")] = 0
     block: Annotated[int, flag("COUNT", "Steps encoded and prefilled together; changes the speed only.")] = 4
 
 
@@ -114,7 +125,9 @@ class Checkpoint:
     device: Annotated[str, flag("NAME", "auto, cpu, cuda, cuda:1, ...", choices=DEVICES)] = "auto"
     device_map: Annotated[str | None, flag("NAME", "As in transformers, e.g. auto.")] = None
     dtype: Annotated[str, flag("NAME", "auto, float32, bfloat16, float16.", choices=DTYPES)] = "auto"
-    attn_implementation: Annotated[str, flag("NAME", "sdpa, eager, flash_attention_2.", choices=ATTENTIONS)] = "sdpa"
+    attn_implementation: Annotated[str, flag("NAME", "auto, sdpa, eager, flash_attention_2.", choices=ATTENTIONS)] = (
+        "auto"
+    )
     quantization: Annotated[
         list[str] | None,
         flag("NAME=VALUE", "Quantise while loading, e.g. load_in_4bit=true; repeatable. A checkpoint that is quantised "

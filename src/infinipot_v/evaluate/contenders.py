@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,12 +18,16 @@ from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import make_policy, policy_names
 from infinipot_v.policies.base import Policy
 from infinipot_v.policies.options import option_pair
+from infinipot_v.reduction import make_reduction
+from infinipot_v.retrieval.watching import Retrieval
+from infinipot_v.ring import Ring
 from infinipot_v.session import POSITIONS, Session
 from infinipot_v.types import Frame, UserError
 
 LAST_FRAMES = "last-frames"
 FRAMES = 4
 BLIND = "blind"
+REKV = "rekv"
 DECODING = Decoding(max_new_tokens=8)
 
 
@@ -60,7 +64,7 @@ class Remembering:
     @property
     def nbytes(self) -> int:
         """Bytes of the memory."""
-        return self.session.cache.nbytes
+        return self.session.report().nbytes
 
 
 class LastFrames:
@@ -119,8 +123,10 @@ CONTROLS: dict[str, type[LastFrames]] = {LAST_FRAMES: LastFrames, BLIND: Blind}
 class Contender:
     """A policy and the share of the full cache's tokens that it may hold, or one of the `CONTROLS` without a memory.
 
-    `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5+positions=compact`; `keep` is the budget's, `positions`
-    the session's, the others are the policy's.
+    `policy` may carry options: `infinipot-v+alpha=0.3+keep=0.5+positions=compact+reduce=longvu:window=4+ring=4`; `keep`
+    is the budget's, `positions`, `reduce` and `ring` are the session's, the others the policy's. The room grows by the
+    slots of a ring. `rekv` has no cap: the share is of what it has at
+    hand for an answer, and it holds everything.
     Raises `UserError` for unknown names, unknown options and a share out of range.
     """
 
@@ -130,37 +136,45 @@ class Contender:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise UserError(f"a budget of {self.fraction} of the full cache is out of range: write 1/16, or 0.5")
-        if self.policy not in CONTROLS:
+        if self.policy not in CONTROLS and self.retrieval is None:
             self._parsed()
+
+    @property
+    def retrieval(self) -> Retrieval | None:
+        """How `rekv` takes part; None for all others."""
+        name, *options = self.policy.split("+")
+        return Retrieval.parse(options) if name == REKV else None
 
     @property
     def shares(self) -> bool:
         """Whether a share can be chosen for it; the full cache has all, the controls have frames."""
-        return self.policy != "full" and self.policy not in CONTROLS
+        return self.policy.partition("+")[0] != "full" and self.policy not in CONTROLS
 
     def watcher(self, model: Model, item: Item, tokens_per_step: int | None, room: int = 512) -> Watcher:
         """Open a fresh memory for one stream: |M| is the share of its full cache, and at least one step."""
         if self.policy in CONTROLS:
             return CONTROLS[self.policy](model, item, tokens_per_step, room)
-        policy, keep, positions = self._parsed()
         tokens = max(item.step_tokens, int(self.fraction * item.tokens))
-        budget = Budget(tokens=tokens, keep=keep, room=room)
-        session = Session(
-            model, budget, policy, tokens_per_step=tokens_per_step, positions=positions, decoding=DECODING
+        if self.retrieval is not None:
+            return self.retrieval.watcher(model, tokens, item.step_tokens, tokens_per_step, room, DECODING)
+        policy, keep, options = self._parsed()
+        budget = Budget(tokens=tokens, keep=keep, room=room + options["ring"] * item.step_tokens)
+        return Remembering(
+            Session(model, budget, policy, tokens_per_step=tokens_per_step, decoding=DECODING, **options)
         )
-        return Remembering(session)
 
-    def _parsed(self) -> tuple[Policy, float, str | None]:
+    def _parsed(self) -> tuple[Policy, float, dict[str, Any]]:
         name, *options = self.policy.split("+")
         if name not in policy_names():
-            known = [*policy_names(), *CONTROLS]
+            known = [*policy_names(), *CONTROLS, REKV]
             raise UserError(f"unknown policy {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
         pairs = dict(option_pair(option) for option in options)
         keep = float(pairs.pop("keep", Budget.keep))
         positions = pairs.pop("positions", None)
         if positions is not None and positions not in POSITIONS:
             raise UserError(f"unknown positions {positions!r}: choose {', '.join(POSITIONS)}")
-        return make_policy(name, **pairs), keep, positions
+        reduce, ring = make_reduction(pairs.pop("reduce", None)), Ring(pairs.pop("ring", 0)).size
+        return make_policy(name, **pairs), keep, {"positions": positions, "reduce": reduce, "ring": ring}
 
 
 def contenders(policies: Sequence[str], fractions: Sequence[Fraction]) -> list[Contender]:

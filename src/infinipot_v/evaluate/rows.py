@@ -85,12 +85,31 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def narrow(rows: Sequence[Row]) -> str:
+    """The same in five columns, for a terminal: accuracy over delayed and over all questions."""
+    lines: list[tuple[str, ...]] = [("policy", "budget", "tokens", "delayed, %", "all, %")]
+    for policy, fraction in dict.fromkeys((row.policy, row.budget_fraction) for row in rows):
+        own = {
+            row.delay: row for row in rows if (row.policy, row.budget_fraction, row.kind) == (policy, fraction, "all")
+        }
+        cells = (_percent(own.get(cut)) for cut in (DELAYED, "all"))
+        lines.append((policy, share(fraction), f"{own['all'].held_tokens}", *cells))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    counts = {row.delay: row.n for row in rows if row.kind == "all"}
+    return "\n".join((*padded, "", f"n = {counts.get(DELAYED, 0)} and {counts['all']}; intervals are 95 %.")) + "\n"
+
+
+def _percent(row: Row | None) -> str:
+    if row is None or row.n == 0:
+        return "-"
+    return f"{100 * row.accuracy:.1f} ({100 * row.low:.0f}-{100 * row.high:.0f})"
+
+
 def share(fraction: float) -> str:
     """A share as people say it: 1, 1/16."""
     return "1" if fraction == 1 else f"1/{round(1 / fraction)}"
 
 
 def _cell(row: Row | None) -> str:
-    if row is None or row.n == 0:
-        return "-"
-    return f"{100 * row.accuracy:.1f} ({100 * row.low:.0f}-{100 * row.high:.0f}), n {row.n}"
+    return "-" if row is None or row.n == 0 else f"{_percent(row)}, n {row.n}"

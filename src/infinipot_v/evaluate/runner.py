@@ -8,7 +8,7 @@ from typing import Any
 
 from infinipot_v.evaluate.base import Asked, Benchmark, Item
 from infinipot_v.evaluate.contenders import Contender, Watcher
-from infinipot_v.evaluate.records import Record, RecordLog
+from infinipot_v.evaluate.records import Record, RecordLog, Unit
 from infinipot_v.evaluate.sharing import SharedVision
 from infinipot_v.models.base import Model
 from infinipot_v.types import Frame
@@ -25,18 +25,20 @@ def run(
     tokens_per_step: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Fill the log. Units (item x contender) that it already holds whole are not run again."""
-    items = list(benchmark.items())
-    total, done = len(items) * len(contenders), 0
+    """Fill the log. Units (item x contender) that it already holds whole are not run again, nor counted."""
+    todo = [(item, c) for item in benchmark.items() for c in contenders if not log.done(_unit(c, item))]
     shared: Any = SharedVision(model)
-    for item in items:
-        shared.forget()
-        for contender in contenders:
-            unit = (contender.policy, float(contender.fraction), item.name)
-            if not log.done(unit):
-                log.write(unit, list(records_of(benchmark, shared, contender, item, tokens_per_step)))
-            done += 1
-            progress(done, total)
+    watched: Item | None = None
+    for done, (item, contender) in enumerate(todo, 1):
+        if item is not watched:
+            shared.forget()
+            watched = item
+        log.write(_unit(contender, item), list(records_of(benchmark, shared, contender, item, tokens_per_step)))
+        progress(done, len(todo))
+
+
+def _unit(contender: Contender, item: Item) -> Unit:
+    return contender.policy, float(contender.fraction), item.name
 
 
 def records_of(
