@@ -25,6 +25,12 @@ MAY_IMPORT = {
     "generate": {"types", "cache", "models"},
     "dialogue": {"types", "models"},
     "answering": {"types", "cache", "dialogue", "generate", "models", "positions"},
+    "queries": BASE | {"cache", "models", "policies", "positions"},
+    "reduction": {"types", "nearest", "policies", "positions", "reduction"},
+    "ring": {"types", "positions"},
+    "retrieval": BASE
+    | {"answering", "cache", "dialogue", "generate", "models", "nearest", "peak", "policies", "positions", "sources"}
+    | {"retrieval"},
     "session": {"*"} - {"cli", "evaluate"},
     "pocket": {"types", "pocket"},
     "testing": {"types", "nearest", "testing"},
@@ -62,7 +68,7 @@ def test_who_may_import_whom():
 
 def test_only_the_cache_knows_transformers_cache_classes():
     knowing = [path for path in SOURCE.rglob("*.py") if "transformers.cache_utils" in path.read_text()]
-    assert {room_of(path) for path in knowing} == {"cache"}
+    assert {room_of(path) for path in knowing} == {"cache", "retrieval"}
 
 
 def test_the_public_names():
