@@ -23,8 +23,11 @@ from infinipot_v.types import Answer
 FEEDING_BLOCK = 12
 """Steps that come together while a memory is only being filled: the memory is the same."""
 
-COPIED = 3.0
-"""Passes of keys and values through memory where every token makes a new, longer copy: read, written, read."""
+COPIED = 2.0
+"""How often keys and values are read or written to make a new, longer copy of them with every token."""
+
+TURNED = 1.0
+"""The same where keys are turned as they are read: half of the bytes, read and written."""
 
 HOW = (
     "memories are filled with random keys and values; wall-clock times of Session.ask, and of the same question and "
@@ -88,9 +91,11 @@ def _compare(
     subject: Subject, notebook: Notebook, sessions: dict[str, Watcher], answers: dict[str, list[Answer]]
 ) -> None:
     """Each of ours against both full caches: measured, predicted, and predicted with the copies that caches make."""
-    machine, need = measured(subject.device, subject.model.hf.dtype), Need.of(subject.model)
-    notebook.row("machine/arithmetic", [machine.flops / 1e9], "GFLOP/s", "a product in the model's dtype")
-    notebook.row("machine/memory", [machine.bytes / 1e9], "GB/s", "reading 256 MiB")
+    machine, need = measured(subject.model), Need.of(subject.model)
+    for what, rates_of in (("product", (machine.flops, machine.bytes)),
+                           ("attention", (machine.attention_flops, machine.attention_bytes))):  # fmt: skip
+        notebook.row(f"machine/{what}-arithmetic", [rates_of[0] / 1e9], "GFLOP/s", "many queries, the model's dtype")
+        notebook.row(f"machine/{what}-memory", [rates_of[1] / 1e9], "GB/s", "one query, the model's dtype")
     for ours in (name for name in sessions if name.startswith("ours-")):
         for other in (name for name in ("chunked", "full") if name in sessions):
             firsts = [[a.first_token_seconds for a in answers[name]] for name in (other, ours)]
@@ -103,19 +108,19 @@ def _predict(subject: Subject, notebook: Notebook, need: Need, machine: Machine,
     (other, full), (ours, small) = pair.items()
     held = [session.report().held_tokens for session in (full, small)]
     question = len(Dialogue(subject.model.prompt, None).prepare(QUESTION, 4096, 1).ids)
-    passes = [passes_of(session) for session in (full, small)]
-    for note, moved in (("predicted", [1.0, 1.0]), ("predicted with copies", passes)):
+    copies = [copies_of(session) for session in (full, small)]
+    for note, moved in (("predicted", [0.0, 0.0]), ("predicted with copies", copies)):
         for what, queries in ((f"first-token, {other} over {ours}", question),
                               (f"tokens-per-second, {ours} over {other}", 1)):  # fmt: skip
-            both = [seconds(need, machine, queries, n, p) for n, p in zip(held, moved, strict=True)]
+            both = [seconds(need, machine, queries, n, m) for n, m in zip(held, moved, strict=True)]
             notebook.ratio(f"{what}, {note}", both[:1], both[1:])
 
 
-def passes_of(session: Watcher) -> float:
-    """How often keys and values pass through memory when they are read (see `arithmetic.seconds`)."""
+def copies_of(session: Watcher) -> float:
+    """How often a session moves keys and values beside reading them (see `arithmetic.seconds`)."""
     if not isinstance(session, Session):
         return COPIED
-    return 2.0 if session.cache.rotation else 1.0  # keys are read, turned and written, and read again
+    return TURNED if session.cache.rotation else 0.0
 
 
 ANSWER = Bench(
@@ -125,8 +130,8 @@ ANSWER = Bench(
         "weights": "random; every figure is one of speed",
         "answer": HOW,
         "predicted": "bench/arithmetic.py: the slower of arithmetic and memory, for the weights and for the keys and "
-        "values, on what this machine was measured to do; with copies: keys and values pass memory three times in "
-        "Hugging Face's growing cache, twice with compact positions, once with original ones",
+        "values, at the rates that products and attention were measured to reach here; with copies: Hugging Face's "
+        "growing cache reads and writes all keys and values with every token, compact positions all keys",
         "prefill": prefill.HOW,
     },
     sizes=Sizes(budgets=(12_500, 3_125), seen=(1,), answer_seen=50_000, answer_tokens=16, repeats=5),

@@ -1,26 +1,39 @@
-"""What an answer must cost: the arithmetic and the bytes of the weights and of the memory, and how fast a machine is.
+"""What an answer must cost: the arithmetic and the bytes of the weights and of the memory, at the rates of a machine.
 
 Derivation: docs/performance.md.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from infinipot_v.bench.models import kv_heads
 from infinipot_v.bench.timing import now
 from infinipot_v.models.base import Model
 
+MATRIX = (16384, 4096)
+"""Of the product that is timed: 128 MiB in bf16, more than any cache holds."""
+
+SLOTS = 16384
+"""Keys that attention is timed over."""
+
+MANY = 64
+"""Queries of the products whose arithmetic is timed: about a question's length."""
+
 
 @dataclass(frozen=True)
 class Machine:
-    """`flops` a second in the model's dtype, and `bytes` a second that a read from memory brings."""
+    """What PyTorch reaches on a device in a model's dtype, a second: operations and bytes of a product with a matrix
+    (`flops`, `bytes`), and of attention (`attention_flops`, `attention_bytes`)."""
 
     flops: float
     bytes: float
+    attention_flops: float
+    attention_bytes: float
 
 
 @dataclass(frozen=True)
@@ -47,38 +60,49 @@ class Need:
         )
 
 
-def seconds(need: Need, machine: Machine, queries: int, held: int, passes: float = 1.0) -> float:
-    """The least time that `queries` tokens take behind `held` ones: what is slower of arithmetic and memory, twice.
+def seconds(need: Need, machine: Machine, queries: int, held: int, copies: float = 0.0) -> float:
+    """The least time that `queries` tokens take behind `held` ones: the slower of arithmetic and memory, twice.
 
         weights:    max(2 q W / F,           bytes(W) / B)
-        attention:  max(4 q n (H d L) / F,   passes n kv / B)
+        attention:  max(4 q n (H d L) / F',  n kv / B')  +  copies n kv / B
 
-    q queries, n tokens held, W weights, H d L query heads x width x layers, kv bytes of keys and values a token.
-    `passes` is how often those go through memory: once where they are only read.
+    q queries, n tokens held, W weights, H d L query heads x width x layers, kv bytes of keys and values a token, F and
+    B the rates of products, F' and B' those of attention. `copies` is how often keys and values are read or written
+    beside the one reading that attention is.
     """
     weights = max(2 * queries * need.weights / machine.flops, need.weight_bytes / machine.bytes)
-    attention = max(
-        4 * queries * held * need.query_width / machine.flops, passes * held * need.kv_bytes / machine.bytes
+    memory = held * need.kv_bytes
+    attention = max(4 * queries * held * need.query_width / machine.attention_flops, memory / machine.attention_bytes)
+    return weights + attention + copies * memory / machine.bytes
+
+
+def measured(model: Model, repeats: int = 5) -> Machine:
+    """The rates, at their best: products of one row and of some with a matrix; attention of one query and of some."""
+    device, dtype = model.device, model.hf.dtype
+    (heads, dim), groups = kv_heads(model), model.text_config.num_attention_heads // kv_heads(model)[0]
+    matrix = torch.randn(MATRIX, device=device).to(dtype)
+    rows = torch.randn(MANY, MATRIX[1], device=device).to(dtype)
+    keys, values = torch.randn(2, 1, heads, SLOTS, dim, device=device).to(dtype)
+    queries = torch.randn(1, heads, groups * MANY, dim, device=device).to(dtype)
+    with torch.no_grad():
+        one = _best(lambda: F.linear(rows[:1], matrix), device, repeats)
+        many = _best(lambda: F.linear(rows, matrix), device, repeats)
+        look = _best(lambda: F.scaled_dot_product_attention(queries[:, :, :groups], keys, values), device, repeats)
+        looks = _best(lambda: F.scaled_dot_product_attention(queries, keys, values), device, repeats)
+    return Machine(
+        flops=2 * MANY * matrix.numel() / many,
+        bytes=matrix.nbytes / one,
+        attention_flops=4 * queries.numel() * SLOTS / looks,
+        attention_bytes=(keys.nbytes + values.nbytes) / look,
     )
-    return weights + attention
 
 
-def measured(device: torch.device, dtype: torch.dtype, repeats: int = 5) -> Machine:
-    """The best of some products of 512 x 2048 x 4096 numbers, and of sums over 256 MiB."""
-    left = torch.randn(512, 2048, device=device).to(dtype)
-    right = torch.randn(4096, 2048, device=device).to(dtype)
-    much = torch.ones(2**26, dtype=torch.float32, device=device)
-    product = _best(lambda: torch.nn.functional.linear(left, right), device, repeats)
-    reading = _best(lambda: much.sum(), device, repeats)
-    return Machine(2 * 512 * 2048 * 4096 / product, much.nbytes / reading)
-
-
-def _best(call: object, device: torch.device, repeats: int) -> float:
-    assert callable(call)
+def _best(call: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Seconds of the fastest of some calls, after one that is not counted."""
     call()
     found = []
     for _ in range(repeats):
         began = now(device)
         call()
         found.append(now(device) - began)
-    return max(min(found), time.get_clock_info("perf_counter").resolution)
+    return max(min(found), 1e-9)

@@ -21,7 +21,8 @@ from infinipot_v.types import Block, Grid
 HOW = (
     "random embeddings stand for pictures; held and peak include the weights; one-shot: one stock forward over all "
     "tokens; chunked: a stock model with its own cache, in blocks; `full` runs in blocks, too, and doubles its slots "
-    "as it grows"
+    "as it grows; streams make no logits. On a CPU PyTorch copies the whole output matrix for the last logits of many "
+    "tokens (a strided slice of one batch), which is in the peak of one-shot-last-logits"
 )
 
 

@@ -173,7 +173,7 @@ def _headline(sizes: Sizes, notebook: Notebook, about: dict[str, Any], peaks: di
 
 
 MEMORY = Bench(
-    name="memory", measures={"memory": measure}, cases=cases, shapes=("qwen2-vl-7b",), layers=2,
+    name="memory", measures={"memory": measure}, cases=cases, shapes=("0.5b",), layers=6,
     how={
         "weights": "random; every figure is one of memory",
         "memory": memory.HOW,
@@ -182,7 +182,7 @@ MEMORY = Bench(
         "libraries, weights)",
         "memory_limit": "private memory that a process may have in bytes (RLIMIT_DATA); beyond it memory is used up",
     },
-    sizes=Sizes(budgets=(1_250, 312), seen=(1_250, 2_500, 5_000), answer_seen=1),
+    sizes=Sizes(budgets=(2_500, 625), seen=(2_500, 5_000, 10_000), answer_seen=1),
     quick=Sizes(budgets=(120, 30), seen=(240, 480), answer_seen=1),
     parts=(4, 16),
     takes=frozenset({"layers", "threads", "budgets", "seen", "block", "memory_limit"}),

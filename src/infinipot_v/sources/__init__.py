@@ -15,7 +15,6 @@ def open_source(
     fps: float = 1.0,
     start: float | None = None,
     end: float | None = None,
-    ahead: int = 8,
 ) -> Source:
     """Open a video file, a folder of images, an image, or several of these as one stream.
 
@@ -23,12 +22,9 @@ def open_source(
     sampled by its timestamps. An image stands for `1 / fps` seconds; those of a folder follow one another in the
     natural order of their names. Of several paths, each begins where the one before it ended.
 
-    While the caller works on a frame, a thread decodes up to `ahead` of the next ones of a video, and fewer where they
-    are large (`sources.ahead.ROOM`). Nothing else changes by it; with 0 all is done in the caller's thread.
-
     Use it in a `with` statement. Raises `UserError`, one line with the remedy, for a path that cannot be watched, a
     rate that is not above 0, or an empty range; while iterating, when not one frame could be given.
     """
     from infinipot_v.sources.opening import open_any
 
-    return open_any(path, fps, start, end, ahead)
+    return open_any(path, fps, start, end)

@@ -6,7 +6,7 @@ Knows no budget and no model. A damaged file gives what decodes, and counts what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -32,8 +32,6 @@ class VideoFile(OneFile):
 
     def __init__(self, path: Path, span: Span) -> None:
         super().__init__(path, span)
-        self.between: Callable[[], object] = lambda: None
-        """Called at every packet; what it raises ends the reading."""
         self._reel = Reel(path, self._harm)
         self._rhythm = Rhythm(self._reel.gap)
         self.duration = self._reel.duration
@@ -74,7 +72,7 @@ class VideoFile(OneFile):
     def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Pictures from the beginning, or from a key frame before `start`, and their places in time."""
         timeline = Timeline(self._reel.zero, self._reel.gap, self.duration)
-        for picture, time in self._near_start() or self._reel.pictures(self.between):
+        for picture, time in self._near_start() or self._reel.pictures():
             seconds = timeline.place(time)
             self._harm.misplaced = timeline.misplaced
             if seconds is not None:
@@ -92,7 +90,7 @@ class VideoFile(OneFile):
         target = self.span.begin - MARGIN
         if target <= 0 or self._reel.zero is None or not self._reel.seek(self._reel.zero + target):
             return None
-        pictures = self._reel.pictures(self.between)
+        pictures = self._reel.pictures()
         first = next(pictures, None)
         if first is None or first[1] is None or first[1] - self._reel.zero > self.span.begin:
             self._rewind()

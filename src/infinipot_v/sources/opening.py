@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,20 +18,14 @@ RAW_JPEGS = {".mjpeg", ".mjpg"}
 
 
 def open_any(
-    path: Pathlike | Sequence[Pathlike],
-    fps: float = 1.0,
-    start: float | None = None,
-    end: float | None = None,
-    ahead: int = 8,
+    path: Pathlike | Sequence[Pathlike], fps: float = 1.0, start: float | None = None, end: float | None = None
 ) -> Source:
     """See `infinipot_v.sources.open_source`."""
     span = Span(fps, start, end)
-    if not isinstance(ahead, int) or ahead < 0:
-        raise UserError(f"ahead is {ahead!r}: give a number of frames, 0 for none")
     if isinstance(path, list | tuple):
-        source: Source = _chain([_path(one) for one in path], span, ahead)
+        source: Source = _chain([_path(one) for one in path], span)
     else:
-        source = open_one(_path(path), span, ahead)
+        source = open_one(_path(path), span)
     if span.start and source.duration is not None and span.start >= source.duration:
         source.close()
         what = "the stream" if isinstance(source, Chain) else path
@@ -40,8 +33,8 @@ def open_any(
     return source
 
 
-def open_one(path: Path, span: Span, ahead: int) -> Part:
-    """The source of one path. What a file is, its content tells. Only videos are read ahead."""
+def open_one(path: Path, span: Span) -> Part:
+    """The source of one path. What a file is, its content tells."""
     from infinipot_v.sources.images import ImageFiles, images_in
     from infinipot_v.sources.picture import is_picture
 
@@ -51,18 +44,13 @@ def open_one(path: Path, span: Span, ahead: int) -> Part:
         return ImageFiles(path, [path], span)
     from infinipot_v.sources.file import VideoFile
 
-    video = VideoFile(path, span)
-    if not ahead:
-        return video
-    from infinipot_v.sources.ahead import Ahead
-
-    return Ahead(video, ahead)
+    return VideoFile(path, span)
 
 
-def _chain(paths: Sequence[Path], span: Span, ahead: int) -> Chain:
+def _chain(paths: Sequence[Path], span: Span) -> Chain:
     if not paths:
         raise UserError("no path is given: name at least one video, folder of images, or image")
-    return Chain(paths, span, partial(open_one, ahead=ahead))
+    return Chain(paths, span, open_one)
 
 
 def _path(path: object) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,10 @@ class Reel:
             return True
         return False
 
-    def pictures(self, between: Callable[[], object]) -> Iterator[tuple[av.VideoFrame, float | None]]:
-        """Decoded pictures in the order they are shown, and their timestamps in seconds. Calls `between` packets."""
+    def pictures(self) -> Iterator[tuple[av.VideoFrame, float | None]]:
+        """Decoded pictures in the order they are shown, and their timestamps in seconds."""
         torn = flawed = 0  # what the container, and what the decoder calls corrupt: mostly the same
-        for packet in self._packets(between):
+        for packet in self._packets():
             try:
                 decoded = self._stream.codec_context.decode(packet)
             except FFmpegError:
@@ -106,13 +106,12 @@ class Reel:
             return 2.0
         return 1.5 * self.gap if rhythm.constant else max(0.5, 2.5 * self.gap)
 
-    def _packets(self, between: Callable[[], object]) -> Iterator[av.Packet[Any] | None]:
+    def _packets(self) -> Iterator[av.Packet[Any] | None]:
         """Up to the end of the file; what cannot be read is passed over. Then None, which empties the decoder."""
         failures = 0
         while failures < MOST_FAILURES:
             try:
                 for packet in self._container.demux(self._stream):
-                    between()
                     if packet.size:
                         failures, self._read = 0, self._read + 1
                         yield packet
