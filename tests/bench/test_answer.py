@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,7 +13,7 @@ from infinipot_v.bench.arithmetic import Machine, Need, measured, seconds
 from infinipot_v.bench.feeding import endless, imagined, without_prefill
 from infinipot_v.bench.models import kv_bytes
 from infinipot_v.bench.plain import STOCK, stock
-from infinipot_v.bench.plain_session import PlainSession
+from infinipot_v.bench.plain_session import PlainSession, stock_answers
 from infinipot_v.bench.subject import QUESTION
 from infinipot_v.generate import Decoding, end_tokens
 from infinipot_v.models.stand_in import stand_in
@@ -48,7 +49,8 @@ def test_a_plain_session_answers_as_ours_does_with_everything_held(subject, fami
     for name, session in (("plain", plain), ("ours", ours)):
         for start in range(0, len(frames), 2 * small.model.frames_per_step):
             session.watch(frames[start : start + 2 * small.model.frames_per_step])
-        session.model = overheard(small.model, logits[name])
+        answering = stock_answers(small.model) if name == "plain" else small.model
+        session.model = overheard(answering, logits[name])
     before = plain.report()
     answers = [s.ask(QUESTION, remember=False, decoding=Decoding(max_new_tokens=4)) for s in (plain, ours, plain)]
     assert plain.report() == before and before.held_tokens == ours.report().held_tokens
@@ -74,6 +76,7 @@ def test_a_plain_session_attends_as_transformers_does(subject):
     )
     plain = PlainSession(small)
     plain.watch([frame for frame, _ in zip(small.frames(), range(2), strict=False)])
+    plain.model = stock_answers(small.model)
     plain.ask(QUESTION, decoding=Decoding(max_new_tokens=2))
     assert len(seen) >= 3 and set(seen) <= set(STOCK) and config._attn_implementation == before
     with pytest.raises(ValueError, match="odd"), stock(small.model.hf):
@@ -125,16 +128,18 @@ def test_what_an_answer_needs(subject):
     text = small.model.text_config
     assert need.kv_bytes == kv_bytes(small.model) == 2 * 2 * 16 * 4 * 4
     assert need.query_width == text.num_attention_heads * 16 * text.num_hidden_layers
-    assert need.weight_bytes == 4 * need.weights
+    assert need.weight_bytes == 4 * (need.weights + need.output)
     tables = text.vocab_size * text.hidden_size
     language = sum(p.numel() for p in small.model.hf.get_decoder().parameters())
-    assert need.weights == language - tables - text.hidden_size + tables, "one table read by row, one multiplied with"
+    assert need.output == tables and need.weights == language - tables - text.hidden_size, "without the last norm"
 
 
 def test_the_slower_of_arithmetic_and_memory_counts():
-    need, machine = Need(weight_bytes=200, weights=100, query_width=10, kv_bytes=4), Machine(1000.0, 100.0, 500.0, 50.0)
+    need = Need(weight_bytes=200, weights=100, output=0, query_width=10, kv_bytes=4)
+    machine = Machine(1000.0, 100.0, 500.0, 50.0)
     assert seconds(need, machine, 1, 0) == 2.0, "one token reads all weights"
     assert seconds(need, machine, 50, 0) == 10.0, "fifty multiply with them"
+    assert seconds(replace(need, output=5000), machine, 50, 0) == 10.0 + 10.0, "the last token's logits alone"
     assert seconds(need, machine, 1, 100) == 2.0 + 8.0
     assert seconds(need, machine, 1, 100, copies=2.0) == 2.0 + 8.0 + 8.0
     assert seconds(need, machine, 50, 100) == 10.0 + 400.0

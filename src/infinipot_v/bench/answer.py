@@ -11,7 +11,7 @@ from infinipot_v.bench.feeding import Feed, endless, without_prefill
 from infinipot_v.bench.meter import fits
 from infinipot_v.bench.models import model_cases
 from infinipot_v.bench.notebook import Notebook
-from infinipot_v.bench.plain_session import PlainSession
+from infinipot_v.bench.plain_session import PlainSession, stock_answers
 from infinipot_v.bench.plan import Bench
 from infinipot_v.bench.subject import QUESTION, Sizes, Subject
 from infinipot_v.bench.timing import interleaved
@@ -68,7 +68,7 @@ def filled(subject: Subject, make: Maker, tokens: int) -> Watcher:
     """A session that has seen `tokens` tokens. Raises `TimeUp`."""
     session = make(model=without_prefill(subject.model))
     Feed(subject, session, FEEDING_BLOCK).until(tokens)
-    session.model = endless(subject.model)
+    session.model = endless(subject.model if isinstance(session, Session) else stock_answers(subject.model))
     return session
 
 

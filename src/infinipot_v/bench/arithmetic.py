@@ -38,11 +38,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Need:
-    """The numbers of a language model that its time follows from: bytes and parameters that a token is multiplied
-    with, query heads x width of all layers, and bytes of keys and values a token."""
+    """The numbers of a language model that its time follows from: bytes of what is multiplied with, parameters of the
+    layers and of the output matrix, query heads x width of all layers, and bytes of keys and values a token."""
 
     weight_bytes: int
     weights: int
+    output: int
     query_width: int
     kv_bytes: int
 
@@ -50,11 +51,12 @@ class Need:
     def of(cls, model: Model) -> Need:
         """Layers and the output matrix; of the table of embeddings only a row is read."""
         text, (heads, dim) = model.text_config, kv_heads(model)
-        layers = model.hf.get_decoder().layers
-        matrices = [*layers.parameters(), *model.hf.get_output_embeddings().parameters()]
+        layers = list(model.hf.get_decoder().layers.parameters())
+        output = list(model.hf.get_output_embeddings().parameters())
         return cls(
-            weight_bytes=sum(matrix.nbytes for matrix in matrices),
-            weights=sum(matrix.numel() for matrix in matrices),
+            weight_bytes=sum(matrix.nbytes for matrix in (*layers, *output)),
+            weights=sum(matrix.numel() for matrix in layers),
+            output=sum(matrix.numel() for matrix in output),
             query_width=text.num_attention_heads * dim * text.num_hidden_layers,
             kv_bytes=2 * heads * dim * text.num_hidden_layers * model.hf.dtype.itemsize,
         )
@@ -63,14 +65,15 @@ class Need:
 def seconds(need: Need, machine: Machine, queries: int, held: int, copies: float = 0.0) -> float:
     """The least time that `queries` tokens take behind `held` ones: the slower of arithmetic and memory, twice.
 
-        weights:    max(2 q W / F,           bytes(W) / B)
+        weights:    max(2 (q W + V) / F,     bytes(W + V) / B)
         attention:  max(4 q n (H d L) / F',  n kv / B')  +  copies n kv / B
 
-    q queries, n tokens held, W weights, H d L query heads x width x layers, kv bytes of keys and values a token, F and
+    q queries, n tokens held, W weights of the layers, V of the output matrix, which meets the last token only, H d L query heads x width x layers, kv bytes of keys and values a token, F and
     B the rates of products, F' and B' those of attention. `copies` is how often keys and values are read or written
     beside the one reading that attention is.
     """
-    weights = max(2 * queries * need.weights / machine.flops, need.weight_bytes / machine.bytes)
+    products = 2 * (queries * need.weights + need.output)
+    weights = max(products / machine.flops, need.weight_bytes / machine.bytes)
     memory = held * need.kv_bytes
     attention = max(4 * queries * held * need.query_width / machine.attention_flops, memory / machine.attention_bytes)
     return weights + attention + copies * memory / machine.bytes

@@ -1,6 +1,6 @@
 """Plain Hugging Face over a stream: the stock model and its own growing cache, steps and questions as in a session.
 
-Nothing of our cache, policies or session is in between. Adapter, clock and decode loop are ours; they make stock calls.
+Nothing of our cache, policies or session is in between. Adapter, clock and decode loop are ours; they make stock calls (`stock_answers`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,25 @@ from infinipot_v.bench.subject import Subject
 from infinipot_v.dialogue import Dialogue
 from infinipot_v.generate import Decoding, TextStream, decode
 from infinipot_v.models.base import Model
+from infinipot_v.models.stand_in import stand_in
 from infinipot_v.types import Answer, Frame
 
 ROOM = 512
 """As `Budget` has it by default: what question and answer may take."""
+
+
+def stock_answers(model: Model) -> Model:
+    """`model`, whose logits come from one stock call, whatever our own way to them is."""
+
+    def next_logits(ids: Any, positions: Tensor, cache: Any) -> Tensor:
+        output = model.hf(
+            inputs_embeds=model.embed(ids), position_ids=positions.to(model.device), past_key_values=cache,
+            use_cache=True, logits_to_keep=1,
+        )  # fmt: skip
+        logits: Tensor = output.logits[0, -1].float()
+        return logits
+
+    return stand_in(model, next_logits=torch.no_grad()(next_logits))
 
 
 @dataclass(frozen=True)
