@@ -68,9 +68,9 @@ def seconds(need: Need, machine: Machine, queries: int, held: int, copies: float
         weights:    max(2 (q W + V) / F,     bytes(W + V) / B)
         attention:  max(4 q n (H d L) / F',  n kv / B')  +  copies n kv / B
 
-    q queries, n tokens held, W weights of the layers, V of the output matrix, which meets the last token only, H d L query heads x width x layers, kv bytes of keys and values a token, F and
-    B the rates of products, F' and B' those of attention. `copies` is how often keys and values are read or written
-    beside the one reading that attention is.
+    q queries, n tokens held, W weights of the layers, V of the output matrix, which meets the last token only, H d L
+    query heads x width x layers, kv bytes of keys and values a token, F and B the rates of products, F' and B' those
+    of attention. `copies` is how often keys and values are read or written beside the one reading that attention is.
     """
     products = 2 * (queries * need.weights + need.output)
     weights = max(products / machine.flops, need.weight_bytes / machine.bytes)

@@ -1,6 +1,7 @@
 """Plain Hugging Face over a stream: the stock model and its own growing cache, steps and questions as in a session.
 
-Nothing of our cache, policies or session is in between. Adapter, clock and decode loop are ours; they make stock calls (`stock_answers`).
+Nothing of our cache, policies or session is in between. Adapter, clock and decode loop are ours; they make stock calls,
+and `stock_answers` sees to it that the logits are of one, too.
 """
 
 from __future__ import annotations

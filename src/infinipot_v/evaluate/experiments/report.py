@@ -16,7 +16,7 @@ from infinipot_v.evaluate.rows import as_json as plain
 from infinipot_v.evaluate.rows import rows_of
 
 NO_RESULT = (
-    "**This was a quick run.** It shows that every experiment runs. Streams are few and short, and a memory of four "
+    "**This was a quick run.** It shows that every experiment runs. Streams are few and short, and a memory of three "
     "steps protects no recent one, so that TaR has nothing to compare with: read no result from it."
 )
 Settings = dict[str, Any]
