@@ -61,7 +61,7 @@ def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: 
     """What transformers' processor would hand to the model for the whole video and one question."""
     if session.model.family in processors.EXPANSIONS:
         return processors.inputs(session, frames, question)
-    model, canvas = session.model, session._canvas
+    model, canvas = session.model, session._at.canvas
     assert canvas is not None
     padded = [*frames, *[frames[-1]] * (len(frames) % 2)]
     steps, pad = len(padded) // 2, model.hf.config.video_token_id
@@ -81,7 +81,7 @@ def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: 
 
 def looped_positions(session: Session, frames: int, tokens: int, fps: float) -> torch.Tensor:
     """Positions of all tokens, one by one: `[3, 1, tokens]` from the paper's words for M-RoPE, else `[1, tokens]`."""
-    canvas = session._canvas
+    canvas = session._at.canvas
     assert canvas is not None
     if session.model.family in processors.EXPANSIONS:
         return torch.tensor([list(range(tokens))])

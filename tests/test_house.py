@@ -31,6 +31,12 @@ MAY_IMPORT = {
     "retrieval": BASE
     | {"answering", "cache", "dialogue", "generate", "models", "nearest", "peak", "policies", "positions", "sources"}
     | {"retrieval"},
+    "moment": {"types", "budget", "cache", "generate", "models", "policies", "positions", "reduction", "ring"},
+    "fitting": {"types", "cache", "models"},
+    "reporting": {"types", "cache", "models", "moment", "peak", "reduction"},
+    "saving": {"types", "budget", "cache", "generate", "models", "moment", "policies", "positions", "reduction"}
+    | {"ring", "saving", "sources"},
+    "keeping": {"types", "budget", "models", "moment", "saving", "session"},
     "session": {"*"} - {"cli", "evaluate"},
     "pocket": {"types", "pocket"},
     "testing": {"types", "nearest", "testing"},

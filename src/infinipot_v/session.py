@@ -9,8 +9,10 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Generator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from torch import Tensor
 
@@ -18,21 +20,22 @@ from infinipot_v.answering import Answering
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
 from infinipot_v.dialogue import Dialogue
+from infinipot_v.fitting import check_fit, check_probe
 from infinipot_v.generate import Decoding
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.models.base import Canvas, Model
-from infinipot_v.peak import peak_bytes
+from infinipot_v.moment import Moment, SessionState, Settings, Setup
 from infinipot_v.policies.base import Policy
 from infinipot_v.positions import Clock, Rotary, without_rotation
 from infinipot_v.queries import probe
+from infinipot_v.reduction import make_reduction
 from infinipot_v.reduction.base import Reduction
 from infinipot_v.reduction.block import Reduced
 from infinipot_v.reduction.stream import Reducing
+from infinipot_v.reporting import report_of
 from infinipot_v.ring import Ring, Shown
 from infinipot_v.sources.frames import Watchable, as_frames
 from infinipot_v.types import Answer, Block, Frame, MemoryReport, UserError
-
-POSITIONS = ("original", "compact", "hf")
 
 
 class Session:
@@ -46,7 +49,7 @@ class Session:
     RoPE and original with M-RoPE. `block` steps are encoded and prefilled together; it changes the speed and nothing
     else. `decoding` is the default of `ask` and `stream`. `reduce` leaves frames or tokens out before the language
     model (a name, or an instance: see `make_reduction`); `ring` shows it the last steps once more before a question
-    (see `Ring`).
+    (see `Ring`). `concurrent` forks may live at a time; the cap counts them.
     """
 
     def __init__(
@@ -63,49 +66,41 @@ class Session:
         decoding: Decoding | None = None,
         reduce: str | Reduction | None = None,
         ring: int = 0,
+        concurrent: int = 0,
     ) -> None:
-        positions = positions or model.default_positions
-        if positions not in POSITIONS:
-            raise UserError(f"unknown positions {positions!r}: choose {', '.join(POSITIONS)}")
-        if not 1 <= block <= 4096 or (tokens_per_step is not None and tokens_per_step < 1):
-            raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
         self.model = model
         self.decoding = decoding or Decoding()
+        positions = positions or model.default_positions
+        self.settings = Settings(
+            positions, system, tokens_per_step, max_pixels, block, make_reduction(reduce), ring, concurrent
+        )
         self.dialogue = Dialogue(model.prompt, system)
         self._prefix = model.prompt.prefix(system)
-        self._reducing, self._ring = Reducing(reduce), Ring(ring)
-        step_bytes = model.step_bytes(tokens_per_step)
         self.cache = CappedCache.from_model(
             model.hf, budget or Budget(tokens=6144), policy, prefix=len(self._prefix),
-            rotary=model.rotary() if positions == "compact" else None,
-            beside=ring * step_bytes + self._reducing.reduction.state_bytes(step_bytes, block * model.frames_per_step),
+            rotary=model.rotary() if self.settings.positions == "compact" else None,
+            beside=self.settings.beside(model), concurrent=concurrent,
         )  # fmt: skip
-        self._probe = self._probe_ids(system)
-        self._resolution = (tokens_per_step, max_pixels)
-        self._text_start = "hf" if positions == "hf" else "max"
-        self._block = block * model.frames_per_step
-        self._canvas: Canvas | None = None
-        self._clock: Clock
-        self._waiting: tuple[Frame, ...] = ()
-        self._frames = self._steps = self._letterboxed = 0
-        self._first_seconds, self._last_seconds = 0.0, float("-inf")
+        self._probe = self._probe_ids()
+        self._reducing = Reducing(self.settings.reduction)
+        self._at = Moment(Ring(ring))
         self._answering: weakref.ref[Generator[str, None, Answer]] | None = None
+        self._forks: weakref.WeakSet[Session] = weakref.WeakSet()
+        self.restored = ""
 
-    def _probe_ids(self, system: str | None) -> list[int] | None:
+    @property
+    def setup(self) -> Setup:
+        """What this session is made of beside its model."""
+        return Setup(self.cache.budget, self.cache.policy, self.decoding, self.settings)
+
+    def _probe_ids(self) -> list[int] | None:
         """Token ids of the policy's probe, where it is a question. Raises `UserError` when the room cannot take it."""
-        policy, room = self.cache.policy, self.cache.budget.room
+        policy = self.cache.policy
         if not policy.needs_queries or policy.probe is None:
             return None
-        ids = self.model.prompt.behind(system, [], policy.probe)
-        self._check_probe(len(ids), room)
+        ids = self.model.prompt.behind(self.settings.system, [], policy.probe)
+        check_probe(self.cache, len(ids))
         return ids
-
-    def _check_probe(self, tokens: int, room: int) -> None:
-        if tokens > room:
-            raise UserError(
-                f"the policy {self.cache.policy.name} shows {tokens} tokens in the room before it compresses, and the "
-                f"room has {room} slots: open one of at least {tokens} (--room, Budget(room=))"
-            )
 
     # Watching ------------------------------------------------------------------------------------------------------
 
@@ -123,7 +118,7 @@ class Session:
             for frame in as_frames(source, seconds=seconds, fps=fps):
                 self._check_time(frame, taken)
                 taken.append(frame)
-                if len(self._waiting) + len(taken) == self._block:
+                if len(self._at.waiting) + len(taken) == self.settings.block * self.model.frames_per_step:
                     taken = self._take(taken)
         except Exception:
             # The source failed, not the memory: what it gave before is watched, as it would be frame by frame.
@@ -133,61 +128,49 @@ class Session:
 
     def _take(self, frames: list[Frame]) -> list[Frame]:
         """Watch all whole steps of waiting and new frames; the rest waits. Returns `frames`, emptied."""
-        ready = (*self._waiting, *self._reducing.shown(frames, self._waiting))
+        ready = (*self._at.waiting, *self._reducing.shown(frames, self._at.waiting))
         frames.clear()
-        if ready and self._canvas is None:
+        if ready and self._at.canvas is None:
             self._begin(ready[0])
         whole = len(ready) - len(ready) % self.model.frames_per_step
         if whole:
             self._watch_steps(ready[:whole])
-        self._waiting = ready[whole:]
         with deferred_interrupts():
-            left_out = self._reducing.settle_rest()
-            self._frames, self._last_seconds = self._frames + len(left_out), max([self._last_seconds, *left_out])
+            self._at = self._at.resting(ready[whole:], self._reducing.settle_rest())
         return frames
 
     def _check_time(self, frame: Frame, taken: Sequence[Frame]) -> None:
-        before = taken or self._waiting
-        last = max(self._last_seconds, before[-1].seconds) if before else self._last_seconds
+        last = taken[-1].seconds if taken else self._at.newest
         if not frame.seconds > last:
             raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
 
     def _begin(self, frame: Frame) -> None:
         """The first frame fixes the grid; only then can the clock tick and the prefix be placed."""
         height, width, _ = frame.pixels.shape
-        canvas = self.model.canvas(height, width, *self._resolution)
-        self._check_fit(canvas)
-        clock = self.model.clock(len(self._prefix), canvas.grid, self._text_start)
+        canvas = self._canvas_for(height, width)
+        clock = self.model.clock(len(self._prefix), canvas.grid, "hf" if self.settings.positions == "hf" else "max")
         with self.cache.prefix(partial(self._started, canvas, clock, frame.seconds)):
             self.model.prefill_text(self._prefix, clock.prefix_positions(), self.cache)
 
-    def _check_fit(self, canvas: Canvas) -> None:
-        tokens, room, limit = self.cache.tokens, self.cache.budget.room, self.model.position_limit
-        step = self.model.step_tokens(canvas)
-        if self.cache.policy.bounded and tokens < step:
-            raise UserError(
-                f"a budget of {tokens} tokens is below one step ({step} tokens at this resolution): "
-                "raise the budget, or lower tokens_per_step (--tokens-per-step) where the model allows it"
-            )
-        if self.cache.policy.needs_queries and self._probe is None:
-            self._check_probe(step, room)
-        self._ring.check_room(step, self.model.frames_per_step, self.dialogue.least, room)
-        if limit is not None and len(self._prefix) + room >= limit:
-            raise UserError(
-                f"a room of {room} leaves none of the model's {limit} positions to the video: lower the room"
-            )
-        most = self.cache.ranked_slots
-        if limit is not None and most is not None and most > limit:
-            raise UserError(
-                f"prefix, budget and room take {most} positions, but the model was trained for {limit}: "
-                f"lower the budget to at most {limit - most + tokens} tokens, or the room"
-            )
+    def _canvas_for(self, height: int, width: int) -> Canvas:
+        """The resolution of a stream whose first frame has this size. Raises `UserError` where it fits no memory."""
+        canvas = self.model.canvas(height, width, self.settings.tokens_per_step, self.settings.max_pixels)
+        check_fit(self.model, self.cache, canvas, len(self._prefix))
+        self._check_ring(self.model.step_tokens(canvas))
+        return canvas
+
+    def _check_ring(self, step: int) -> None:
+        room = self.cache.budget.room
+        self._at.ring.check_room(step, self.model.frames_per_step, self.dialogue.least, room)
 
     def _started(self, canvas: Canvas, clock: Clock, seconds: float) -> None:
         """Runs in one breath with the prefix's commit."""
-        self._canvas, self._first_seconds = canvas, seconds
-        self._clock = replace(clock, reserve=self.cache.budget.room)
-        if clock.by_step and self.cache.rotation is None:
+        self._at = self._at.begun(canvas, replace(clock, reserve=self.cache.budget.room), seconds)
+        self._show_content()
+
+    def _show_content(self) -> None:
+        """Policies may compare keys without the rotation of their time, where that is stored with them."""
+        if self._at.clock is not None and self._at.clock.by_step and self.cache.rotation is None:
             self.cache.content_keys = partial(self._content_keys, self.model.rotary())
 
     def _watch_steps(self, frames: Sequence[Frame]) -> None:
@@ -200,8 +183,8 @@ class Session:
             done += count
 
     def _encode(self, frames: Sequence[Frame]) -> Block:
-        assert self._canvas is not None, "the first frame chooses the canvas"
-        return self.model.encode(frames, self._canvas, first_step=self._steps)
+        assert self._at.canvas is not None, "the first frame chooses the canvas"
+        return self.model.encode(frames, self._at.canvas, first_step=self._at.steps)
 
     def _prefill(self, reduced: Reduced, frames: Sequence[Frame]) -> None:
         block = reduced.kept
@@ -209,13 +192,13 @@ class Session:
         self.cache.make_room(tokens, self._queries(reduced) if tokens > self.cache.free_tokens else None)
         positions, clock = self._placed(reduced)
         self.cache.assign(clock.positions_of, clock.usable)
-        ring = self._ring.after(reduced.block, None if self.cache.rotation else self._clock)
+        ring = self._at.ring.after(reduced.block, None if self.cache.rotation else self._at.clock)
         commit = partial(self._commit, clock, reduced, ring, frames)
         if not tokens:  # a step of which nothing is left has been watched all the same
             with deferred_interrupts():
                 return commit()
-        assert self._canvas is not None, "the first frame chooses the canvas"
-        with self.cache.append(block.steps, block.cells, self._canvas.grid, commit):
+        assert self._at.canvas is not None, "the first frame chooses the canvas"
+        with self.cache.append(block.steps, block.cells, self._at.canvas.grid, commit):
             self.model.prefill(block, positions, self.cache)
         if self.cache.rotation is None and clock.usable and clock.next_text > 0.8 * clock.usable:
             warnings.warn(
@@ -228,32 +211,34 @@ class Session:
         """Positions of what stays of steps to come, and the clock behind them."""
         return reduced.placed(self._now(len(reduced.kept.seconds)), compact=self.cache.rotation is not None)
 
-    def _queries(self, reduced: Reduced) -> Mapping[int, Tensor] | None:
+    def _queries(self, reduced: Reduced | None) -> Mapping[int, Tensor] | None:
         """What a policy asks for right before a compaction: queries of its probe, or of the step that does not fit."""
         last = self.cache.policy.needs_queries
         if not last:
             return None
         if self._probe is None:
+            if reduced is None:
+                name = self.cache.policy.name
+                raise UserError(f"the policy {name} chooses by the step that does not fit: it compresses only then")
             return probe(self.model, self.cache, reduced.kept, self._placed(reduced)[0], last)
         positions = replace(self._now(), reserve=0).text_positions(len(self._probe))
         return probe(self.model, self.cache, self._probe, positions, last)
 
     def _now(self, steps: int = 0) -> Clock:
         """The clock; with compact positions, at the rank which the last compaction has left for `steps` to come."""
-        ranks = self.cache.ranks_before(steps)
-        return self._clock if ranks is None else self._clock.at_rank(ranks)
+        clock, ranks = self._at.clock, self.cache.ranks_before(steps)
+        assert clock is not None, "the first frame starts the clock"
+        return clock if ranks is None else clock.at_rank(ranks)
 
     def _content_keys(self, rotary: Rotary, keys: Tensor, steps: Tensor) -> Tensor:
         """Stored keys without the rotation of their own time, for policies that compare content."""
-        return without_rotation(keys, self._clock.positions_of(steps), rotary)
+        assert self._at.clock is not None, "the first frame starts the clock"
+        return without_rotation(keys, self._at.clock.positions_of(steps), rotary)
 
     def _commit(self, clock: Clock, reduced: Reduced, ring: Ring, frames: Sequence[Frame]) -> None:
         """Runs in one breath with the cache's own commit: a step is watched whole or not at all."""
-        self._clock, self._waiting, self._ring = clock, (), ring
-        self._steps += reduced.steps
-        self._frames += len(frames) + self._reducing.settle(reduced, frames[-1].seconds)
-        self._letterboxed += sum(self._canvas is None or f.pixels.shape[:2] != self._canvas.source for f in frames)
-        self._last_seconds = frames[-1].seconds
+        left_out = self._reducing.settle(reduced, frames[-1].seconds)
+        self._at = self._at.after(frames, reduced.steps, left_out, clock, ring)
 
     # Asking --------------------------------------------------------------------------------------------------------
 
@@ -270,9 +255,10 @@ class Session:
     def check_question(self, question: str) -> None:
         """Raise what `ask` would for a question that is empty or too long for the room, before anything is watched."""
         model, room = self.model, self.cache.budget.room
-        step = model.step_tokens(self._canvas) if self._canvas else model.most_step_tokens(self._resolution[0])
-        self._ring.check_room(step, model.frames_per_step, self.dialogue.least, room)
-        self.dialogue.check(question, room - self._ring.size * step)
+        canvas = self._at.canvas
+        step = model.step_tokens(canvas) if canvas else model.most_step_tokens(self.settings.tokens_per_step)
+        self._check_ring(step)
+        self.dialogue.check(question, room - self._at.ring.size * step)
 
     def stream(
         self, question: str, *, remember: bool = True, decoding: Decoding | None = None
@@ -284,7 +270,7 @@ class Session:
         Raises `UserError` for an empty question, before anything was watched, and when it does not fit the room.
         """
         self._end_answer()
-        if self._canvas is None:
+        if self._at.canvas is None:
             raise UserError("nothing has been watched yet: watch a source first")
         decoding = decoding or self.decoding
         shown, clock = self._shown()
@@ -305,13 +291,14 @@ class Session:
 
         A waiting frame is padded to a whole step by repeating it.
         """
-        waits = bool(self._waiting)
+        waiting = self._at.waiting
+        waits = bool(waiting)
         # A question may use the positions that steps leave free for it.
         clock = replace(self._now(waits), reserve=0)
-        shown, clock = self._ring.shown(clock, self.cache.ranks_before(waits))
+        shown, clock = self._at.ring.shown(clock, self.cache.ranks_before(waits))
         if waits:
-            missing = self.model.frames_per_step - len(self._waiting)
-            provisional = self._encode((*self._waiting, *[self._waiting[-1]] * missing))
+            missing = self.model.frames_per_step - len(waiting)
+            provisional = self._encode((*waiting, *[waiting[-1]] * missing))
             positions, clock = clock.place(provisional)
             shown.append((provisional, positions))
         return shown, clock
@@ -323,32 +310,83 @@ class Session:
             answering.close()
         self._answering = None
 
+    # Keeping -------------------------------------------------------------------------------------------------------
+
+    def compact(self, tokens: int) -> None:
+        """Compress the memory to `tokens` now, by its policy, if it holds more; when it is full it does so by itself.
+
+        Raises `UserError` for the full cache, and for a policy that chooses by the step which does not fit.
+        """
+        self._end_answer()
+        if not self.cache.policy.bounded or tokens < 0:
+            raise UserError(f"the policy {self.cache.policy.name} cannot compress to {tokens} tokens")
+        if tokens < self.cache.held_tokens:
+            self.cache.compact(tokens, self._queries(None))
+
+    def save(self, path: str | Path, *, extra: Mapping[str, object] | None = None) -> int:
+        """Write the memory to a file (`.ivm.safetensors`) and return its bytes; an unfinished answer ends first.
+
+        All or nothing: what was at `path` stays until the new file is whole and on the disk. The file holds what has
+        been watched in whole steps, and frames that wait; `extra` is kept as it is, and must be JSON. Raises
+        `SaveError` (a `UserError`) when it cannot be written; the session goes on as if nothing had been tried.
+        """
+        from infinipot_v.saving import write_memory
+
+        self._end_answer()
+        return write_memory(path, self.model, self.setup, self.state(copy=False), self.report(), extra or {})
+
+    @classmethod
+    def load(cls, path: str | Path, model: Model, *, budget: Budget | None = None) -> Session:
+        """Open a saved memory in front of the model it was made with: it answers, and watches on, as it would have.
+
+        In float32 on the same machine that is exact to the bit. Another device or dtype is possible, and
+        `report().restored` says so. A smaller `budget` than the file's compresses the memory once, by its own policy.
+        Raises `SaveError` for a file that is damaged, too new, or of another model: it names what differs.
+        """
+        from infinipot_v.keeping import load_session
+
+        return load_session(path, model, budget)
+
+    def fork(self) -> Session:
+        """A second session with the same memory; from here on, each goes its own way. They share only the model.
+
+        Raises `UserError` unless the session was opened with `concurrent` forks, and one of them is left.
+        """
+        from infinipot_v.keeping import fork_session
+
+        self._end_answer()
+        fork = fork_session(self, len(self._forks))
+        self._forks.add(fork)
+        return fork
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """All that moves, as a value: copied, or with views of the slots, good until the session does something."""
+        cache = self.cache.snapshot(copy=copy)
+        state = SessionState(self._at, self._reducing.state(), tuple(self.dialogue.turns), replace(cache, stores=()))
+        return replace(deepcopy(state) if copy else state, cache=cache)
+
+    def restore(self, state: SessionState) -> None:
+        """Take up a state of a session that was set up alike, of no larger memory. Raises `UserError` for another."""
+        self._end_answer()
+        canvas = state.moment.canvas
+        if canvas is not None and canvas != self._canvas_for(*canvas.source):
+            raise UserError(f"the memory was made at another resolution than this model's: {canvas.pixels}")
+        self.cache.restore(state.cache)
+        self._reducing.restore(state.reduced)
+        self.dialogue.turns[:] = state.turns
+        self._at = state.moment
+        if self._at.clock is not None:
+            self.cache.assign(self._at.clock.positions_of, self._at.clock.usable)
+            self._show_content()
+
     # Reporting -----------------------------------------------------------------------------------------------------
 
     def report(self) -> MemoryReport:
         """What the memory holds, has seen and costs, right now."""
-        cache, counters = self.cache, self.cache.counters
-        notes = [note or {} for note in cache.notes]
-        return MemoryReport(
-            policy=repr(cache.policy),
-            budget_tokens=cache.tokens,
-            held_tokens=cache.held_tokens,
-            seen_tokens=counters.seen_tokens,
-            prefix_tokens=cache.prefix_tokens,
-            room_tokens=cache.budget.room,
-            steps=self._steps,
-            frames=self._frames + len(self._waiting),
-            waiting_frames=len(self._waiting),
-            letterboxed_frames=self._letterboxed,
-            reduced_frames=self._reducing.frames,
-            reduced_tokens=self._reducing.tokens,
-            seconds=max(0.0, self._last_seconds - self._first_seconds),
-            compressions=counters.compressions,
-            cap_bytes=cache.cap_bytes,
-            nbytes=cache.nbytes + self._ring.nbytes + self._reducing.nbytes,
-            peak_bytes=peak_bytes(self.model.device),
-            position=self._now().furthest if self._canvas else -1,
-            position_limit=self.model.position_limit,
-            kernels=tuple(note.get("kernel") for note in notes),
-            variations=tuple(note.get("variation") for note in notes),
-        )
+        forks = sum(fork.nbytes for fork in self._forks)
+        return report_of(self.model, self.cache, self._at, self._reducing, self.nbytes + forks, self.restored)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything this session keeps, its forks excluded."""
+        return self.cache.nbytes + self._at.ring.nbytes + self._reducing.nbytes

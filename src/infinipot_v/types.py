@@ -116,3 +116,5 @@ class MemoryReport:
     position_limit: int | None
     kernels: tuple[float | None, ...]
     variations: tuple[float | None, ...]
+    restored: str = ""
+    """Of a memory from a file that was made elsewhere: what is different here (device, dtype). Else empty."""

@@ -29,7 +29,7 @@ def test_generate_reads_the_memory_and_writes_the_room(checkpoint, family):
     output = model.hf.generate(
         input_ids=ids,
         attention_mask=torch.ones(1, slots + ids.shape[1], dtype=torch.long),
-        position_ids=session._clock.text_positions(ids.shape[1]),
+        position_ids=session._at.clock.text_positions(ids.shape[1]),
         past_key_values=session.cache,
         max_new_tokens=12,
         do_sample=False,

@@ -112,7 +112,7 @@ def test_interrupted_at_any_call_the_session_goes_on_as_if_nothing_had_been(mode
         interrupted += 1
         session.ask("What?", remember=False)
         session.cache.check_integrity()
-        session.watch([frame for frame in frames[30:] if frame.seconds > session._last_seconds])
+        session.watch([frame for frame in frames[30:] if frame.seconds > session._at.last_seconds])
         assert same(memory_bytes(session.cache), memory_bytes(twin.cache)), f"interrupted at call {at}"
         at += 37
     assert interrupted > 3
@@ -124,7 +124,7 @@ def test_an_interrupted_first_frame_can_be_watched_again(model):
         session = watched(model, 0)
         if not Interrupter(at).interrupt(partial(session.watch, frames)):
             break
-        session.watch([frame for frame in frames if frame.seconds > session._last_seconds])
+        session.watch([frame for frame in frames if frame.seconds > session._at.last_seconds])
         assert same(memory_bytes(session.cache), memory_bytes(twin.cache)), f"interrupted at call {at}"
         at += 53
     assert at > 50

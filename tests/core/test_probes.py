@@ -248,7 +248,7 @@ def test_a_loop_of_ones_own_is_told_what_is_needed_and_can_give_it(loaded):
             act()
     assert same(before, memory_bytes(cache))
     ids = model.prompt.behind(None, [], "What?")
-    queries = probe(model, cache, ids, session._clock.text_positions(len(ids)), last=4)
+    queries = probe(model, cache, ids, session._at.clock.text_positions(len(ids)), last=4)
     assert same(before, memory_bytes(cache)) and all(query.shape[1] == 4 for query in queries.values())
     cache.make_room(1, queries)
     assert cache.held_tokens == cache.budget.target(1)

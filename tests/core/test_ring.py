@@ -37,7 +37,8 @@ def split(session, recording):
 def step_tokens(session, recording):
     """Tokens of each step of the stream, from the model's own blocks."""
     frames = session.model.frames_per_step
-    blocks = [session.model.encode(noise_frames(frames, seed=1), session._canvas, i) for i in range(session._steps)]
+    at, noise = session._at, noise_frames(frames, seed=1)
+    blocks = [session.model.encode(noise, at.canvas, index) for index in range(at.steps)]
     return [block.steps.numel() for block in blocks]
 
 
@@ -100,7 +101,7 @@ def test_compact_positions_in_time(loaded, family, steps):
     session = small_session(model, steps, positions="compact", ring=3)
     _, recording = asked(session, noise_frames(40, seed=3))
     stream, ring = split(session, recording)
-    start, canvas = session.cache.prefix_tokens, session._canvas
+    start, canvas = session.cache.prefix_tokens, session._at.canvas
     first = max(0, session.cache.counters.ranks - 3)
     spacing = 1 if model.time_rate is None else int(2 * model.time_rate)
     cells = canvas.grid.tokens
@@ -146,11 +147,11 @@ def test_it_holds_whole_steps_whatever_the_blocks_and_reductions(loaded, block):
     session = small_session(model, 20, ring=4, block=block, reduce="dycoke")
     for count in (2, 11):
         session.watch(iter(frames[session.report().frames : count]))
-        whole = model.encode(frames[:count], session._canvas, 0)
-        held = torch.cat([step.embeddings for step, _ in session._ring.steps])
-        assert len(session._ring.steps) == min(4, count) and session._ring.tokens == len(held)
+        whole = model.encode(frames[:count], session._at.canvas, 0)
+        held = torch.cat([step.embeddings for step, _ in session._at.ring.steps])
+        assert len(session._at.ring.steps) == min(4, count) and session._at.ring.tokens == len(held)
         assert (held - whole.embeddings[-len(held) :]).abs().max() <= 1e-6
-        assert session._ring.nbytes == held.nbytes <= 4 * model.step_bytes()
+        assert session._at.ring.nbytes == held.nbytes <= 4 * model.step_bytes()
 
 
 def test_a_room_that_is_too_small_says_so_before_anything_is_watched(loaded):

@@ -85,7 +85,7 @@ def test_an_answer_that_fails_leaves_no_trace(session, monkeypatch):
 def test_watching_on_ends_an_unfinished_answer(session):
     stream = session.stream("What is it?", decoding=Decoding(max_new_tokens=40))
     next(stream)
-    last = session._waiting[-1].seconds if session._waiting else session._last_seconds
+    last = session._at.waiting[-1].seconds if session._at.waiting else session._at.last_seconds
     session.watch([Frame(f.pixels, last + 1 + f.seconds) for f in noise_frames(4, seed=9)])
     session.cache.check_integrity()
     with pytest.raises(StopIteration):

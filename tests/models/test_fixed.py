@@ -163,7 +163,7 @@ def test_generate_needs_the_newline_prefilled(checkpoint):
     with recorded_states(model) as own:
         session.ask("What is it?", remember=False, decoding=Decoding(max_new_tokens=1))
     ids = model.prompt.question(None, [], "What is it?")
-    positions = session._clock.text_positions(len(ids))
+    positions = session._at.clock.text_positions(len(ids))
 
     def last_state(prefilled: int) -> torch.Tensor:
         if prefilled:

@@ -123,7 +123,7 @@ def slot_ranks(forward: Forward, layer: int, head: int) -> Tensor:
 
 def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositions:
     """M-RoPE's time axis: steps are counted back from the newest, per head; `time_of(rank)` is a rank's index."""
-    canvas = recording.session._canvas
+    canvas = recording.session._at.canvas
     assert canvas is not None
     start, cells = recording.forwards[0].count, canvas.grid.tokens
     extent = max(canvas.grid.height, canvas.grid.width)

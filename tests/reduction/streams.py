@@ -67,5 +67,6 @@ def everything(session: Any) -> tuple[Any, ...]:
     own, report = session._reducing, session.report()
     counts = [getattr(report, name) for name in COUNTS]
     newest = None if own._newest is None else own._newest.tolist()
-    remembered = [step.tolist() for step in (*own._memo.steps, *(step.embeddings for step, _ in session._ring.steps))]
+    ring = [step.embeddings for step, _ in session._at.ring.steps]
+    remembered = [step.tolist() for step in (*own._memo.steps, *ring)]
     return counts, own._memo.place, newest, remembered

@@ -80,7 +80,7 @@ def ranks(model, whole, kept, where, prefix, held):
     where, cells = where.clone(), torch.tensor([len(k) for k in kept if k])
     times = torch.arange(len(cells)) * spacing
     where[0, 0, prefix : prefix + held] = prefix + times.repeat_interleave(cells)
-    text = prefix + max(whole._canvas.grid.height, whole._canvas.grid.width, int(times[-1]) + 1)
+    text = prefix + max(whole._at.canvas.grid.height, whole._at.canvas.grid.width, int(times[-1]) + 1)
     rest = where.shape[-1] - prefix - held
     where[..., prefix + held :] = torch.arange(text, text + rest)
     return where
@@ -108,7 +108,7 @@ def test_the_block_size_changes_nothing(model, case):
     for other in sessions[1:]:
         pairs = zip(reduced_labels(one), reduced_labels(other), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
-        assert one._clock == other._clock and one._reducing._memo.place == other._reducing._memo.place
+        assert one._at.clock == other._at.clock and one._reducing._memo.place == other._reducing._memo.place
         assert one.report().reduced_tokens == other.report().reduced_tokens
         assert one.report().reduced_frames == other.report().reduced_frames
     report = one.report()
@@ -124,7 +124,7 @@ def test_near_duplicates_leave_the_memory_of_the_kept_frames_alone(model):
     alone = small_session(model, 6, block=1)
     alone.watch([frames[index] for index in kept])
     assert len(kept) < 35
-    assert same(memory_bytes(reduced.cache), memory_bytes(alone.cache)) and reduced._clock == alone._clock
+    assert same(memory_bytes(reduced.cache), memory_bytes(alone.cache)) and reduced._at.clock == alone._at.clock
     ask = partial(Session.ask, question="What is it?", remember=False, decoding=SHORT)
     assert ask(reduced).text == ask(alone).text
     mine, theirs = reduced.report(), alone.report()

@@ -11,7 +11,7 @@ session asks for compact positions. Where tokens go depends on what is open:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from infinipot_v.budget import Budget
-from infinipot_v.cache.checks import check_announced, check_finite, check_integrity
+from infinipot_v.cache.checks import check_announced, check_finite, check_integrity, check_state
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.layers import (
     CappedLayer,
@@ -34,7 +34,7 @@ from infinipot_v.cache.layers import (
     restore_state,
     state_bytes,
 )
-from infinipot_v.cache.rotation import Rotation, steps_held
+from infinipot_v.cache.rotation import Rotation
 from infinipot_v.cache.selection import score_arrivals, select
 from infinipot_v.cache.slots import Region, Scratch, SlotStore
 from infinipot_v.cache.state import CacheState, Counters, Rest
@@ -65,9 +65,10 @@ class CappedCache(Cache):
         prefix: int,
         rotary: Rotary | None = None,
         beside: int = 0,
+        concurrent: int = 0,
     ) -> None:
         shapes = list(plan.shapes.values())
-        self.cost = MemoryCost.of(shapes, plan.other_state_bytes, rotary.pairs if rotary else 0, beside)
+        self.cost = MemoryCost.of(shapes, plan.other_state_bytes, rotary.pairs if rotary else 0, beside, 1 + concurrent)
         self.budget = self.cost.solve(prefix, budget)
         self.policy = policy
         self.prefix_limit = prefix
@@ -106,18 +107,20 @@ class CappedCache(Cache):
         prefix: int = 64,
         rotary: Rotary | None = None,
         beside: int = 0,
+        concurrent: int = 0,
     ) -> CappedCache:
         """Allocate a cache for a Hugging Face model, on the devices and in the dtype of its layers.
 
         `prefix` is the number of slots reserved for the tokens that are never dropped. With a `rotary`, positions are
         compact: see `Rotation`; whoever runs the model must then call `assign` and place tokens at ranks. `beside` are
-        bytes that whoever has the cache keeps beside it; they count in the cap. Raises `UserError` when the model has
-        layers that cannot be capped, the policy is unknown, or the budget holds not one token.
+        bytes that whoever has the cache keeps beside it; they count in the cap, and so do `concurrent` copies of all.
+        Raises `UserError` when the model has layers that cannot be capped, the policy is unknown, or the budget holds
+        not one token.
         """
         plan = plan_layers(model)
         if rotary is not None:
             check_turnable(plan)
-        return cls(plan, budget, make_policy(policy), prefix, rotary, beside)
+        return cls(plan, budget, make_policy(policy), prefix, rotary, beside, concurrent)
 
     # What it holds -------------------------------------------------------------------------------------------------
 
@@ -171,25 +174,16 @@ class CappedCache(Cache):
         turned = self.rotation.nbytes if self.rotation else 0
         return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
-    @property
-    def _ranked_by_step(self) -> bool:
-        return self.rotation is not None and self.rotation.rotary.by_step
-
     def ranks_before(self, steps: int) -> int | None:
-        """With compact positions, the rank of the first of `steps` steps to come (of its slot on 1-D RoPE); else None.
-
-        Where the model's positions do not suffice for all steps held, the oldest share the first rank.
-        """
+        """With compact positions, the rank of the first of `steps` steps to come (see `Rotation.before`); else None."""
         if self.rotation is None:
             return None
-        if not self._ranked_by_step:
-            return self.held_tokens
-        return max(0, min(self.counters.ranks, self.rotation.usable - steps))
+        return self.rotation.before(steps, self.held_tokens, self.counters.ranks)
 
     @property
     def ranked_slots(self) -> int | None:
         """Positions that compact 1-D RoPE can reach, prefix + |M| + room; None where they do not follow from slots."""
-        if self.rotation is None or self.rotation.rotary.by_step or not self.policy.bounded:
+        if self.rotation is None or self.rotation.by_step or not self.policy.bounded:
             return None
         return self.prefix_limit + self.tokens + self.budget.room
 
@@ -265,15 +259,7 @@ class CappedCache(Cache):
 
     def _ranks_with(self, steps: int) -> int:
         """Ranks in use behind `steps` more; 0 where nothing is ranked by step."""
-        return (self.ranks_before(steps) or 0) + steps if self._ranked_by_step else 0
-
-    def _ranks_kept(self, kept: Sequence[Tensor]) -> int:
-        """The most different steps that one head keeps; 0 where nothing is ranked by step."""
-        if not self._ranked_by_step:
-            return 0
-        stores = [layer.store for layer in self._capped]
-        steps = (store.stream()[2].gather(1, slots.long()) for store, slots in zip(stores, kept, strict=True))
-        return max(steps_held(held) for held in steps)
+        return (self.ranks_before(steps) or 0) + steps if self.rotation and self.rotation.by_step else 0
 
     def _count_ranks(self, ranks: int) -> None:
         if self.rotation is not None:
@@ -352,7 +338,7 @@ class CappedCache(Cache):
             return
         self.rollback()
         kept = select(self, keep, queries)
-        ranks = self._ranks_kept(kept)
+        ranks = self.rotation.kept([layer.store for layer in self._capped], kept) if self.rotation else 0
         with deferred_interrupts():
             for layer, slots in zip(self._capped, kept, strict=True):
                 layer.store.compact(slots)
@@ -369,14 +355,21 @@ class CappedCache(Cache):
         with deferred_interrupts():
             self._go_to_rest()
 
-    def snapshot(self) -> CacheState:
-        """Copy the memory (the room is dropped first). The copy is not part of the cap."""
+    def snapshot(self, *, copy: bool = True) -> CacheState:
+        """The memory (the room is dropped first). A copy is not part of the cap; otherwise slots are views of it."""
         self.rollback()
-        stores = tuple(layer.store.state() for layer in self._capped)
+        stores = tuple(layer.store.state(copy=copy) for layer in self._capped)
         return CacheState(stores, self._copied_others(), self.counters, self.grid)
 
     def restore(self, state: CacheState) -> None:
-        """Put a snapshot of this cache back, in place."""
+        """Put a snapshot back, in place: one of this cache, or of one with the same layers and no more tokens.
+
+        Raises `UserError` where it does not fit; then nothing has changed.
+        """
+        check_state(self, state)
+        held = state.stores[0].held
+        if held > self.stream_slots and not self.policy.bounded:
+            self._grow(held)
         with deferred_interrupts():
             for layer, store in zip(self._capped, state.stores, strict=True):
                 layer.store.restore(store)

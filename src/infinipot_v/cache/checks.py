@@ -12,6 +12,8 @@ from infinipot_v.types import Grid, UserError
 
 if TYPE_CHECKING:
     from infinipot_v.cache.capped import CappedCache
+    from infinipot_v.cache.slots import SlotStore
+    from infinipot_v.cache.state import CacheState
 
 
 class NonFiniteError(UserError):
@@ -62,6 +64,31 @@ def check_queries(cache: CappedCache, queries: Mapping[int, Tensor]) -> list[Ten
             "Try dtype=float32 or bfloat16, or look at the frames"
         )
     return asked
+
+
+def check_state(cache: CappedCache, state: CacheState) -> None:
+    """Raise `UserError` unless a snapshot fits this cache: as many layers, of the same heads and dims, in its slots."""
+    stores = [layer.store for layer in cache.capped_layers]
+    if len(state.stores) != len(stores) or len(state.others) != len(cache.layers) - len(stores):
+        raise UserError(
+            f"a memory of {len(state.stores)} capped and {len(state.others)} other layers does not fit this model, "
+            f"which has {len(stores)} and {len(cache.layers) - len(stores)}"
+        )
+    held, prefix = state.stores[0].held, state.stores[0].prefix
+    for index, (store, saved) in enumerate(zip(stores, state.stores, strict=True)):
+        if (saved.prefix, saved.held) != (prefix, held) or saved.shapes != _shapes(store, prefix, held):
+            raise UserError(f"the memory of capped layer {index} has another shape than this model's: {saved.shapes}")
+    most = held if not cache.policy.bounded else cache.stream_slots
+    if not (0 <= prefix <= cache.prefix_limit and 0 <= held <= most):
+        raise UserError(
+            f"a memory of {prefix} + {held} tokens does not fit {cache.prefix_limit} + {most}: give it a larger budget"
+        )
+
+
+def _shapes(store: SlotStore, prefix: int, held: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what a store of this layer holds: keys, values, then steps, cells and scores."""
+    heads, slots, labels = store.shape.heads, prefix + held, (store.shape.heads, held)
+    return (1, heads, slots, store.shape.key_dim), (1, heads, slots, store.shape.value_dim), labels, labels, labels
 
 
 def check_integrity(cache: CappedCache) -> None:

@@ -14,7 +14,7 @@ class MemoryCost:
     """The cap of a memory, term by term (docs/memory.md):
 
     cap = (token_bytes + turned_bytes) (prefix + |M| + room) + (metadata_bytes + angle_bytes) |M|
-          + scratch_bytes + other_bytes + beside_bytes
+          + scratch_bytes + other_bytes + beside_bytes,     and all of it once for each of `copies`
 
     `token_bytes` sums heads x (key_dim + value_dim) x itemsize over the capped layers; `metadata_bytes` sums
     10 bytes x heads over them; `scratch_bytes` is one moving window of 512 slots for each distinct layer shape;
@@ -22,7 +22,8 @@ class MemoryCost:
     because a step is rolled back from a copy of it. With compact positions, `turned_bytes` is one token's keys in the
     scratch they are read through, once for each distinct shape, and `angle_bytes` the cosines and sines of one rank,
     once for each dtype and device; otherwise both are 0. `beside_bytes` is what a session
-    keeps beside its cache: embeddings of a recent ring, and what a reduction compares with.
+    keeps beside its cache: embeddings of a recent ring, and what a reduction compares with. `copies` counts the memory
+    itself and the forks that are reserved.
     """
 
     token_bytes: int
@@ -32,10 +33,16 @@ class MemoryCost:
     turned_bytes: int = 0
     angle_bytes: int = 0
     beside_bytes: int = 0
+    copies: int = 1
 
     @classmethod
     def of(
-        cls, shapes: Sequence[Shape], other_state_bytes: int = 0, turning_pairs: int = 0, beside_bytes: int = 0
+        cls,
+        shapes: Sequence[Shape],
+        other_state_bytes: int = 0,
+        turning_pairs: int = 0,
+        beside_bytes: int = 0,
+        copies: int = 1,
     ) -> MemoryCost:
         """Price capped layers of these shapes beside other layers whose state takes `other_state_bytes` once.
 
@@ -49,17 +56,18 @@ class MemoryCost:
             turned_bytes=_turned_bytes(shapes) if turning_pairs else 0,
             angle_bytes=sum(2 * turning_pairs * dtype.itemsize for dtype, _ in {(s.dtype, s.device) for s in shapes}),
             beside_bytes=beside_bytes,
+            copies=copies,
         )
 
     def fixed(self, prefix: int, room: int) -> int:
         """Bytes that do not depend on |M|."""
         slots = (self.token_bytes + self.turned_bytes) * (prefix + room)
-        return slots + self.scratch_bytes + self.other_bytes + self.beside_bytes
+        return self.copies * (slots + self.scratch_bytes + self.other_bytes + self.beside_bytes)
 
     @property
     def slot_bytes(self) -> int:
         """Bytes of one more token of |M|."""
-        return self.token_bytes + self.turned_bytes + self.metadata_bytes + self.angle_bytes
+        return self.copies * (self.token_bytes + self.turned_bytes + self.metadata_bytes + self.angle_bytes)
 
     def cap(self, prefix: int, budget: Budget) -> int:
         """`cap_bytes` of a budget in tokens."""

@@ -52,6 +52,26 @@ class Rotation:
             self._angles, self._scratch, self._positions = angles, scratch, positions
 
     @property
+    def by_step(self) -> bool:
+        """Whether a rank is that of a step; otherwise it is that of a slot."""
+        return self.rotary.by_step
+
+    def before(self, steps: int, held: int, ranks: int) -> int:
+        """The rank of the first of `steps` steps to come, of its slot where slots are ranked.
+
+        Behind `held` slots and `ranks` different steps. Where the model's positions do not suffice for all steps held,
+        the oldest share the first rank.
+        """
+        return max(0, min(ranks, self.usable - steps)) if self.by_step else held
+
+    def kept(self, stores: Sequence[SlotStore], kept: Sequence[Tensor]) -> int:
+        """The most different steps that one head keeps of its slots `kept`; 0 where nothing is ranked by step."""
+        if not self.by_step:
+            return 0
+        steps = (store.stream()[2].gather(1, slots.long()) for store, slots in zip(stores, kept, strict=True))
+        return max(steps_held(held) for held in steps)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the angles and of the scratch."""
         return sum(buffer.nbytes for buffer in (*self._angles.values(), *self._scratch.values()))

@@ -71,7 +71,10 @@ class Scratch:
 
 @dataclass(frozen=True)
 class StoreState:
-    """A copy of what a store holds in prefix and stream; the room is never part of it."""
+    """What a store holds in prefix and stream, copied or as views; the room is never part of it.
+
+    Keys and values `[1, heads, prefix + held, dim]`; steps, cells, scores `[heads, held]`.
+    """
 
     prefix: int
     held: int
@@ -81,6 +84,11 @@ class StoreState:
     cells: Tensor
     scores: Tensor
     note: Note | None
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the five tensors."""
+        return tuple(tuple(t.shape) for t in (self.keys, self.values, self.steps, self.cells, self.scores))
 
 
 class SlotStore:
@@ -192,11 +200,11 @@ class SlotStore:
     def _metadata(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.steps, self.cells, self.scores
 
-    def state(self) -> StoreState:
-        """Copy prefix and stream."""
+    def state(self, *, copy: bool = True) -> StoreState:
+        """Prefix and stream: copied, or as views."""
         kept = self.used[Region.PREFIX] + self.held
-        keys, values = self.keys[:, :, :kept].clone(), self.values[:, :, :kept].clone()
-        _, _, steps, cells, scores = (b.clone() for b in self.stream())
+        views = (self.keys[:, :, :kept], self.values[:, :, :kept], *self.stream()[2:])
+        keys, values, steps, cells, scores = (view.clone() if copy else view for view in views)
         return StoreState(self.used[Region.PREFIX], self.held, keys, values, steps, cells, scores, self.note)
 
     def restore(self, state: StoreState) -> None:

@@ -64,6 +64,10 @@ class Clock(ABC):
     def positions_of(self, ranks: Tensor) -> Tensor:
         """Positions of ranks, any shape: of stream slots on one axis, of steps on the time axis (`by_step`)."""
 
+    @abstractmethod
+    def continues(self, fresh: Clock, reserve: int) -> bool:
+        """Whether this is `fresh` later in its stream, with `reserve` positions left free: for clocks from a file."""
+
     def check(self, position: int) -> None:
         """Raise `StreamTooLong` unless the model was trained for `position`."""
         if self.limit is not None and position >= self.limit:

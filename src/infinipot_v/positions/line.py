@@ -55,3 +55,9 @@ class LineClock(Clock):
     def positions_of(self, ranks: Tensor) -> Tensor:
         """Positions of stream slots, counted from the oldest."""
         return self.start + ranks
+
+    def continues(self, fresh: Clock, reserve: int) -> bool:
+        """See `Clock`."""
+        if not isinstance(fresh, LineClock):
+            return False
+        return self.placed >= 0 and self == replace(fresh, placed=self.placed, reserve=reserve)

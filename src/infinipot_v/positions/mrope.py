@@ -110,6 +110,17 @@ class MRopeClock(Clock):
         """Temporal positions of steps, counted from the oldest; with original positions these are step numbers."""
         return self.start + self.indices(ranks).long()
 
+    def continues(self, fresh: Clock, reserve: int) -> bool:
+        """See `Clock`."""
+        if not isinstance(fresh, MRopeClock):
+            return False
+        later = replace(
+            fresh, reserve=reserve, steps=self.steps, origin=self.origin, interval=self.interval, latest=self.latest,
+            compact=self.compact,
+        )  # fmt: skip
+        times = (self.origin, self.interval or 0.0)
+        return self == later and self.steps >= 0 and self.latest >= -1 and all(map(math.isfinite, times))
+
     def _advance(self, seconds: tuple[float, ...]) -> tuple[list[int], MRopeClock]:
         clock, indices = self, []
         for moment in seconds:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from infinipot_v.reduction import make_reduction
 from infinipot_v.reduction.base import Memo, Reduction, sketch
 from infinipot_v.reduction.block import Reduced
 from infinipot_v.types import Block, Frame
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A reduction's part of a saved memory: counts of what was left out, the memo, the newest frame's sketch and those
+    of waiting frames, by their times."""
+
+    frames: int = 0
+    tokens: int = 0
+    memo: Memo = field(default_factory=Memo)
+    newest: Tensor | None = None
+    waiting: tuple[tuple[float, Tensor], ...] = ()
 
 
 class Reducing:
@@ -19,8 +31,8 @@ class Reducing:
     came behind it. A frame that is left out is known by its time, for times ascend.
     """
 
-    def __init__(self, reduction: str | Reduction | None) -> None:
-        self.reduction = make_reduction(reduction)
+    def __init__(self, reduction: Reduction) -> None:
+        self.reduction = reduction
         self.frames = self.tokens = 0
         self._memo = Memo()
         self._newest: Tensor | None = None
@@ -32,6 +44,16 @@ class Reducing:
         """Bytes of what is remembered: the memo, and sketches of the newest frame in memory and of those behind it."""
         newest = 0 if self._newest is None else self._newest.nbytes
         return self._memo.nbytes + newest + sum(one.nbytes for one in self._sketches.values())
+
+    def state(self) -> Remembered:
+        """What is remembered now."""
+        return Remembered(self.frames, self.tokens, self._memo, self._newest, tuple(self._sketches.items()))
+
+    def restore(self, state: Remembered) -> None:
+        """Remember that, and nothing else."""
+        self.frames, self.tokens = state.frames, state.tokens
+        self._memo, self._newest, self._sketches = state.memo, state.newest, dict(state.waiting)
+        self._left_out = []
 
     def shown(self, frames: Sequence[Frame], waiting: Sequence[Frame]) -> tuple[Frame, ...]:
         """Those of `frames` that are shown behind the ones that wait; what was asked and not settled is forgotten."""

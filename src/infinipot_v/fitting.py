@@ -1,0 +1,37 @@
+"""Whether a memory can take what it will be shown: a step, a probe, a ring and a question beside each other."""
+
+from __future__ import annotations
+
+from infinipot_v.cache import CappedCache
+from infinipot_v.models.base import Canvas, Model
+from infinipot_v.types import UserError
+
+
+def check_probe(cache: CappedCache, tokens: int) -> None:
+    """Raise `UserError` unless the room takes what the policy shows before it compresses."""
+    if tokens > cache.budget.room:
+        raise UserError(
+            f"the policy {cache.policy.name} shows {tokens} tokens in the room before it compresses, and the "
+            f"room has {cache.budget.room} slots: open one of at least {tokens} (--room, Budget(room=))"
+        )
+
+
+def check_fit(model: Model, cache: CappedCache, canvas: Canvas, prefix: int) -> None:
+    """Raise `UserError` unless a step of this size fits the budget, and all of it the model's positions."""
+    tokens, room, limit = cache.tokens, cache.budget.room, model.position_limit
+    step = model.step_tokens(canvas)
+    if cache.policy.bounded and tokens < step:
+        raise UserError(
+            f"a budget of {tokens} tokens is below one step ({step} tokens at this resolution): "
+            "raise the budget, or lower tokens_per_step (--tokens-per-step) where the model allows it"
+        )
+    if cache.policy.needs_queries and cache.policy.probe is None:
+        check_probe(cache, step)
+    if limit is not None and prefix + room >= limit:
+        raise UserError(f"a room of {room} leaves none of the model's {limit} positions to the video: lower the room")
+    most = cache.ranked_slots
+    if limit is not None and most is not None and most > limit:
+        raise UserError(
+            f"prefix, budget and room take {most} positions, but the model was trained for {limit}: "
+            f"lower the budget to at most {limit - most + tokens} tokens, or the room"
+        )
