@@ -16,7 +16,7 @@ from infinipot_v.cli.eval import POLICIES, contender_names
 from infinipot_v.cli.failures import failure
 from infinipot_v.evaluate.contenders import contenders
 from infinipot_v.models.load import DTYPES
-from infinipot_v.session import POSITIONS
+from infinipot_v.moment import POSITIONS
 
 
 def defaults(function: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ from infinipot_v.budget import Budget
 from infinipot_v.evaluate.base import Item
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
+from infinipot_v.moment import POSITIONS
 from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import make_policy, policy_names
 from infinipot_v.policies.base import Policy
@@ -21,7 +22,7 @@ from infinipot_v.policies.options import option_pair
 from infinipot_v.reduction import make_reduction
 from infinipot_v.retrieval.watching import Retrieval
 from infinipot_v.ring import Ring
-from infinipot_v.session import POSITIONS, Session
+from infinipot_v.session import Session
 from infinipot_v.types import Frame, UserError
 
 LAST_FRAMES = "last-frames"
