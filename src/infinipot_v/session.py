@@ -93,6 +93,11 @@ class Session:
         """What this session is made of beside its model."""
         return Setup(self.cache.budget, self.cache.policy, self.decoding, self.settings)
 
+    @property
+    def newest(self) -> float:
+        """The time in seconds of the last frame it has taken, waiting or not; minus infinity before any."""
+        return self._at.newest
+
     def _probe_ids(self) -> list[int] | None:
         """Token ids of the policy's probe, where it is a question. Raises `UserError` when the room cannot take it."""
         policy = self.cache.policy

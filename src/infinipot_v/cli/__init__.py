@@ -15,7 +15,9 @@ import typer
 from infinipot_v.cli import ask as asking
 from infinipot_v.cli import bench as benching
 from infinipot_v.cli import doctor as examining
+from infinipot_v.cli import memory as remembering
 from infinipot_v.cli import verify as verifying
+from infinipot_v.cli import watch as watching
 from infinipot_v.cli.app import App
 from infinipot_v.cli.compare import compare
 from infinipot_v.cli.demo import demo
@@ -33,6 +35,8 @@ app = App(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=asking.EXAMPLES)(asking.ask)
+app.command(epilog=watching.EXAMPLES)(watching.watch)
+app.add_typer(remembering.app, name="memory")
 app.command()(demo)
 app.command("eval")(evaluate)
 app.command()(compare)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infinipot_v.policies.base import Policy
     from infinipot_v.session import Session
     from infinipot_v.sources import Source
+    from infinipot_v.sources.stretch import Stretch
 
 
 def source_of(video: Path, footage: Footage) -> Source:
@@ -29,6 +30,14 @@ def source_of(video: Path, footage: Footage) -> Source:
 
     paths = [video, *footage.then] if footage.then else video
     return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end)
+
+
+def stretch_of(paths: list[Path], footage: Footage) -> Stretch:
+    """What is to be watched, as something that can be gone on with."""
+    from infinipot_v.sources.source import Span
+    from infinipot_v.sources.stretch import Stretch
+
+    return Stretch.of(paths, Span(footage.fps, footage.start, footage.end))
 
 
 def limits_of(memory: Memory) -> tuple[Budget, Policy]:

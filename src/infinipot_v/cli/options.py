@@ -91,6 +91,21 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """Where the memory is kept, and how often on the way."""
+
+    panel: ClassVar[str] = "Saving"
+
+    save: Annotated[Path | None, flag("FILE", "Where the memory goes, as in day.ivm.safetensors.")] = None
+    resume: Annotated[Path | None, flag("FILE", "Go on with this saved memory, and save it there unless --save.")] = (
+        None
+    )
+    autosave: Annotated[float, flag("SECONDS", "Save on the way, every so many seconds of the clock; 0: never.")] = 60.0
+    autosave_frames: Annotated[int | None, flag("COUNT", "Save on the way, every so many frames.")] = None
+    autosave_keep: Annotated[int, flag("COUNT", "Saves that stay: the newest, and older ones as day.1...")] = 1
+
+
+@dataclass(frozen=True)
 class Answers:
     """How an answer is decoded."""
 

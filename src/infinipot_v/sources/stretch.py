@@ -1,0 +1,150 @@
+"""A stretch of a stream: the files it came from, and how far, so that watching goes on there another day."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infinipot_v.sources import open_source
+from infinipot_v.sources.source import Source, Span
+from infinipot_v.sources.times import TOLERANCE
+from infinipot_v.types import Frame, UserError
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Files watched one after another, sampled by `span`; their times are moved by `offset` seconds.
+
+    `sizes` are the files' bytes (-1 of a folder). `first` is the time of the first frame that was given, of the files'
+    own; `last` of the last one. `over`: nothing is left.
+    """
+
+    paths: tuple[str, ...]
+    sizes: tuple[int, ...]
+    span: Span
+    offset: float = 0.0
+    first: float | None = None
+    last: float | None = None
+    over: bool = False
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], span: Span) -> Self:
+        """A stretch of which nothing has been watched."""
+        whole = [path.resolve() for path in paths]
+        return cls(tuple(map(str, whole)), tuple(path.stat().st_size if path.is_file() else -1 for path in whole), span)
+
+    @classmethod
+    def from_json(cls, found: object) -> Self | None:
+        """What `as_json` gave; None for anything else."""
+        try:
+            match found:
+                case {"paths": [*paths], "sizes": [*sizes], "span": dict(span), **rest}:
+                    return cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **rest)
+        except (TypeError, ValueError):
+            pass
+        return None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "paths": list(self.paths), "sizes": list(self.sizes)}
+
+    def same_files(self, other: Stretch) -> bool:
+        """Whether both watch the same files, unchanged in size."""
+        return (self.paths, self.sizes) == (other.paths, other.sizes)
+
+    def after(self, seconds: float) -> Self:
+        """The stretch that begins with what is left of this one behind the frame at `seconds` of the stream.
+
+        The next frame is the one that would have come: of a single file the ticks go on, and it opens near them; of
+        several, the frames of before are decoded once more and dropped.
+        """
+        last = seconds - self.offset
+        if self.first is None or last < self.first:
+            return self
+        if len(self.paths) > 1:
+            return replace(self, last=last)
+        origin = self.first if self.span.start is None else self.span.start
+        passed = math.floor((last - origin + min(TOLERANCE, 0.1 / self.span.fps)) * self.span.fps)
+        return replace(self, span=replace(self.span, start=origin + (passed + 1) / self.span.fps), last=last)
+
+    def behind(self, seconds: float) -> Self:
+        """This stretch as the continuation of a stream that was watched up to `seconds`: it comes one frame later."""
+        return replace(self, offset=seconds + 1 / self.span.fps - self.span.begin)
+
+    def reached(self, seconds: float, over: bool) -> Self:
+        """This stretch when the frame at `seconds` of the stream is the last one in memory."""
+        return replace(self, last=seconds - self.offset, over=over)
+
+
+class Rest:
+    """The `Source` of a stretch: its frames behind `last`, in the stream's time. Raises `UserError` for none left."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch, self.over = stretch, False
+        self._source = _opened(stretch)
+
+    @property
+    def duration(self) -> float | None:
+        """See `Source`."""
+        duration = self._source.duration
+        return None if duration is None else duration + self.stretch.offset
+
+    @property
+    def expected_frames(self) -> int | None:
+        """See `Source`."""
+        return self._source.expected_frames
+
+    @property
+    def damaged(self) -> int:
+        """See `Source`."""
+        return self._source.damaged
+
+    @property
+    def damage(self) -> str | None:
+        """See `Source`."""
+        return self._source.damage
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        for frame in self._source:
+            if self.stretch.first is None:
+                self.stretch = replace(self.stretch, first=frame.seconds)
+            if self.stretch.last is None or frame.seconds > self.stretch.last:
+                return Frame(frame.pixels, frame.seconds + self.stretch.offset)
+        self.over = True
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._source.close()
+
+
+def _opened(stretch: Stretch) -> Source:
+    paths: str | list[str] = stretch.paths[0] if len(stretch.paths) == 1 else list(stretch.paths)
+    span = stretch.span
+    try:
+        return open_source(paths, fps=span.fps, start=span.start, end=span.end)
+    except UserError:
+        if stretch.last is None:
+            raise
+        open_source(paths).close()  # what is wrong with the files themselves is said first
+        raise UserError(all_watched(stretch)) from None
+
+
+def all_watched(stretch: Stretch) -> str:
+    """What to say where nothing is left."""
+    return f"{', '.join(stretch.paths)} has been watched to its end: give another video, or ask about it"
