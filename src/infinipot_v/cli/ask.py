@@ -24,12 +24,15 @@ EXAMPLES = """
 Examples:
   infinipot-v ask kitchen.mp4 "What is on the table?" --model FOLDER
   infinipot-v ask day1.mp4 --then day2.mp4 "Who came back?" --budget 512MiB ...
+  infinipot-v ask day.ivm.safetensors "When did she leave?"
   infinipot-v ask kitchen.mp4 --ask-at 95 "What is he holding?" "Where is it?" ...
 """
 
 
 def ask(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or an image.")],
+    video: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, an image, or a saved memory.")
+    ],
     footage: Footage,
     memory: Memory,
     answers: Answers,
@@ -48,14 +51,16 @@ def ask(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Watch VIDEO in fixed memory and answer the QUESTIONs, one dialogue.
+    """Watch VIDEO in fixed memory and answer the QUESTIONs, one dialogue; or ask a saved memory, watching nothing.
 
     Ctrl-C while it watches ends the watching, and the questions are answered from what was watched.
     """
     # Everything that can be wrong without the model is found before the model is loaded.
     asked = _questions(questions or [], ask_at or [])
-    from infinipot_v.cli import building
+    from infinipot_v.cli import building, reopening
 
+    if reopening.is_memory(video):
+        return _recall(video, asked, footage, memory, answers, checkpoint, as_json)
     name = building.named(checkpoint)
     limits = building.limits_of(memory)
     with building.source_of(video, footage) as source:
@@ -70,6 +75,35 @@ def ask(
             typer.echo(f"note: {source.damage}", err=True)
         if as_json:
             typer.echo(json.dumps({**interview.result(), "answers": given, "model": name, "policy": memory.policy}))
+
+
+def _recall(
+    path: Path,
+    asked: list[Question],
+    footage: Footage,
+    memory: Memory,
+    answers: Answers,
+    checkpoint: Checkpoint,
+    as_json: bool,
+) -> None:
+    """Ask a saved memory; its file stays as it is."""
+    from infinipot_v.cli import building, reopening
+
+    watching = [*reopening.changed(footage), *(["--ask-at"] if any(math.isfinite(one.at) for one in asked) else [])]
+    if watching:
+        raise UserError(f"a saved memory is asked, not watched: leave out {', '.join(watching)}")
+    kept = reopening.kept(path, checkpoint, memory, answers)
+    model = building.model_of(kept.checkpoint)
+    session = reopening.session_of(kept, model)
+    if reopening.changed(answers):
+        session.decoding = building.decoding_of(answers, model)
+    for question in asked:
+        session.check_question(question.text)
+    given = [{**asdict(say(session, question, quietly=as_json)), "at_seconds": session.newest} for question in asked]
+    if as_json:
+        report = asdict(session.report())
+        name, policy = building.named(kept.checkpoint), report["policy"]
+        typer.echo(json.dumps({"memory": report, "answers": given, "model": name, "policy": policy}))
 
 
 @dataclass(frozen=True)
@@ -128,7 +162,7 @@ class Interview:
         if not self._over:
             self._watch(question.at)
         at = question.at if self._reached(question.at) else self._now()
-        return {**asdict(self._ask(question)), "at_seconds": round(at, 3)}
+        return {**asdict(say(self._session, question, quietly=self._quietly)), "at_seconds": round(at, 3)}
 
     def result(self) -> dict[str, Any]:
         """The parts `video` and `memory` of the JSON."""
@@ -171,18 +205,19 @@ class Interview:
             return True
         return not self.interrupted and self._source.duration is not None and at <= self._source.duration
 
-    def _ask(self, question: Question) -> Answer:
-        """Ask, printing the answer piece by piece unless it goes into the JSON."""
-        if self._quietly:
-            return self._session.ask(question.text)
-        pieces = self._session.stream(question.text)
-        typer.secho(
-            f"> {question.text}" if math.isinf(question.at) else f"> [{question.at:g} s] {question.text}", bold=True
-        )
-        while True:
-            try:
-                typer.echo(next(pieces), nl=False)
-            except StopIteration as end:
-                typer.echo()
-                answer: Answer = end.value
-                return answer
+
+def say(session: Session, question: Question, *, quietly: bool) -> Answer:
+    """Ask, printing the answer piece by piece unless it goes into the JSON."""
+    if quietly:
+        return session.ask(question.text)
+    pieces = session.stream(question.text)
+    typer.secho(
+        f"> {question.text}" if math.isinf(question.at) else f"> [{question.at:g} s] {question.text}", bold=True
+    )
+    while True:
+        try:
+            typer.echo(next(pieces), nl=False)
+        except StopIteration as end:
+            typer.echo()
+            answer: Answer = end.value
+            return answer

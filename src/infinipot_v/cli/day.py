@@ -12,6 +12,7 @@ from infinipot_v.cli.eval import check_folder
 from infinipot_v.types import UserError
 
 STEPS = 43_200
+SEEDS = "1000000:1000002"
 LEAST = 120
 
 

@@ -1,4 +1,4 @@
-"""`infinipot-v eval pocket`: policies x budgets on a benchmark, or the paper's experiments; resumable."""
+"""`infinipot-v eval`: policies x budgets on a benchmark, the paper's experiments, or a day of video; resumable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from infinipot_v.types import UserError
 if TYPE_CHECKING:
     from infinipot_v.evaluate.records import RecordLog
 
-BENCHMARKS = ("pocket",)
+BENCHMARKS = ("pocket", "day")
 SEEDS = "1000000:1000024"
 STEPS = 128
 POLICIES = "full,last-frames,blind,infinipot-v,infinipot-v-code,uniform,sliding-window,random"
@@ -37,7 +37,12 @@ def contender_names() -> Iterable[str]:
 
 def evaluate(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The benchmark: pocket.", autocompletion=among(BENCHMARKS))
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="The benchmark: pocket, or day (24 hours; see docs/day.md).",
+            autocompletion=among(BENCHMARKS),
+        ),
     ],
     model: Annotated[str, flag("NAME", "A checkpoint folder or hub id, or pocket.", choices=models)] = "pocket",
     policies: Annotated[
@@ -57,6 +62,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Run a benchmark: every policy at every budget, accuracy by kind of question and by delay."""
+    if name == "day":
+        _day(
+            {"model": model, "policies": policies, "budgets": budgets, "ablations": ablations, "quick": quick},
+            seeds, steps, out, device, as_json,
+        )  # fmt: skip
+        return
     if quick and not ablations:
         raise UserError("--quick is for --ablations: give both, or fewer --seeds")
     benchmark = benchmark_of(name, seeds, steps)
@@ -64,7 +75,7 @@ def evaluate(
         from infinipot_v.cli.ablations import run_ablations
 
         given = {"model": model, "policies": policies, "budgets": budgets, "seeds": seeds, "steps": steps}
-        _check_unchanged(given)
+        _check_unchanged(given, "the experiments are what they are: leave out {} beside --ablations")
         run_ablations(out, quick, device, as_json)
         return
     log = run_benchmark(benchmark, model, names_of(policies), fractions_of(budgets), out / f"{name}.jsonl", device)
@@ -83,12 +94,22 @@ def evaluate(
     typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / name}.md")
 
 
-def _check_unchanged(given: dict[str, object]) -> None:
-    """Raise `UserError` for an option that the experiments would not listen to."""
+def _day(given: dict[str, object], seeds: str, steps: int, out: Path, device: str, as_json: bool) -> None:
+    from infinipot_v.cli.day import SEEDS as OWN_SEEDS
+    from infinipot_v.cli.day import STEPS as OWN_STEPS
+    from infinipot_v.cli.day import run_day
+
+    _check_unchanged(given, "a day is what it is: leave out {}")
+    own = seeds_of(OWN_SEEDS if seeds == SEEDS else seeds)
+    run_day(out, own, OWN_STEPS if steps == STEPS else steps, device, as_json)
+
+
+def _check_unchanged(given: dict[str, object], refusal: str) -> None:
+    """Raise `UserError` for an option that would not be listened to."""
     usual = {"model": "pocket", "policies": POLICIES, "budgets": BUDGETS, "seeds": SEEDS, "steps": STEPS}
-    changed = [f"--{option}" for option, value in given.items() if value != usual[option]]
+    changed = [f"--{option}" for option, value in given.items() if value != usual.get(option, False)]
     if changed:
-        raise UserError(f"the experiments are what they are: leave out {', '.join(changed)} beside --ablations")
+        raise UserError(refusal.format(", ".join(changed)))
 
 
 def run_benchmark(

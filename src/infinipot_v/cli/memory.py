@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved memory (.ivm.safetensors).")]
 
-app = App(name="memory", help="Look into a saved memory, or make a smaller one of it.", no_args_is_help=True)
+app = App(name="memory", help="Look into a saved memory, or make a smaller one of it.")
+
+
+@app.callback(invoke_without_command=True)
+def _alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()

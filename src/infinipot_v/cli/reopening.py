@@ -40,8 +40,8 @@ def kept(path: Path, checkpoint: Checkpoint, memory: Memory, answers: Answers) -
 
     said = [*changed(memory), *(["--system"] if answers.system is not None else [])]
     if said:
-        raise UserError(f"a saved memory keeps what it was made with: leave out {', '.join(said)} (memory trim makes it "
-                        "smaller)")  # fmt: skip
+        given = ", ".join(said)
+        raise UserError(f"a saved memory keeps what it was made with: leave out {given} (memory trim makes it smaller)")
     contents = describe(path)
     return Kept(path, contents, replace(checkpoint, model=checkpoint.model or contents.model))
 

@@ -18,7 +18,7 @@ from infinipot_v.types import UserError
 if TYPE_CHECKING:
     from infinipot_v.saving import Autosave
     from infinipot_v.session import Session
-    from infinipot_v.sources.stretch import Rest, Stretch
+    from infinipot_v.sources.stretch import Rest
 
 EXAMPLES = """
 Examples:

@@ -9,17 +9,21 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from infinipot_v.saving.errors import SaveError
 from infinipot_v.saving.replacing import writable
 from infinipot_v.types import Frame, UserError
 
-if TYPE_CHECKING:
-    from infinipot_v.session import Session
-
 SUFFIX = ".ivm.safetensors"
 Extra = Callable[[], Mapping[str, object]]
+
+
+class Saved(Protocol):
+    """What is saved on the way: a `Session`."""
+
+    def save(self, path: str | Path, *, extra: Mapping[str, object] | None = None) -> int:
+        """See `Session.save`."""
 
 
 class Autosave:
@@ -34,7 +38,7 @@ class Autosave:
 
     def __init__(
         self,
-        session: Session,
+        session: Saved,
         path: str | Path,
         *,
         seconds: float | None = 60.0,

@@ -121,7 +121,7 @@ def _entry(file: Any, name: str) -> tuple[str, list[int]]:
 def opened(path: str | Path) -> Iterator[Container]:
     """Open a container for reading. Raises `SaveError` for a file that is none, is damaged, or cannot be read."""
     if not Path(path).is_file():
-        raise SaveError(f"cannot open {path}: there is no such file")
+        raise SaveError(f"cannot open {path}: there is no such file; check the path")
     try:
         with safe_open(str(path), framework="pt") as file:
             yield Container(path, file)

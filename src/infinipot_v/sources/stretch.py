@@ -42,8 +42,9 @@ class Stretch:
         """What `as_json` gave; None for anything else."""
         try:
             match found:
-                case {"paths": [*paths], "sizes": [*sizes], "span": dict(span), **rest}:
-                    return cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **rest)
+                case {"paths": [*paths], "sizes": [*sizes], "span": span, **rest}:
+                    more: dict[str, Any] = {str(name): value for name, value in rest.items()}
+                    return cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **more)
         except (TypeError, ValueError):
             pass
         return None

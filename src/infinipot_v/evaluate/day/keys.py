@@ -62,7 +62,7 @@ class Drawn:
             cells = torch.randint(GRID.tokens, (4,), generator=self._random)
             scene[:, :, :, cells] = self._normal(2, 1, HEADS, 4, DIM)  # something has moved
         noise = 0.1 * self._normal(2, 1, HEADS, GRID.tokens, DIM)
-        return [tuple((scene + noise).bfloat16()) for scene in self._scenes]  # type: ignore[misc]
+        return [tuple((scene + noise).bfloat16()) for scene in self._scenes]
 
 
 def capped(layers: int, steps: int, stops: int) -> Iterator[Point]:
@@ -70,7 +70,7 @@ def capped(layers: int, steps: int, stops: int) -> Iterator[Point]:
     meter = Meter(torch.device("cpu"))
     before = meter.held
     shapes = {index: Shape(HEADS, DIM, DIM, torch.bfloat16, torch.device("cpu")) for index in range(layers)}
-    plan = LayerPlan([DynamicLayer() for _ in shapes], shapes, 0)  # type: ignore[no-untyped-call]
+    plan = LayerPlan([DynamicLayer() for _ in shapes], shapes, 0)
     cache = CappedCache(plan, Budget(tokens=BUDGET), make_policy("infinipot-v"), prefix=16)
     drawn, cells = Drawn(layers), torch.arange(GRID.tokens)
     for number in range(steps):
@@ -86,7 +86,7 @@ def growing(layers: int, steps: int, stops: int, limit: int) -> Iterator[Point]:
 
     `limit` bytes may be allocated beside what is loaded.
     """
-    meter, drawn, cache = Meter(torch.device("cpu")), Drawn(layers), DynamicCache()  # type: ignore[no-untyped-call]
+    meter, drawn, cache = Meter(torch.device("cpu")), Drawn(layers), DynamicCache()
     before = meter.held
     _limit(limit)
     for first in range(0, steps, GROWING_BLOCK):
@@ -98,8 +98,11 @@ def growing(layers: int, steps: int, stops: int, limit: int) -> Iterator[Point]:
             yield Point(_seconds(first), 0, 0)
             return
         if _weighed(first, steps, stops) or first < 64 * GROWING_BLOCK:
-            tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
-            yield Point(_seconds(first + GROWING_BLOCK), sum(t.nbytes for t in tensors), meter.held - before)
+            yield Point(_seconds(first + GROWING_BLOCK), sum(map(_bytes, cache.layers)), meter.held - before)
+
+
+def _bytes(layer: Any) -> int:
+    return int(layer.keys.nbytes + layer.values.nbytes)
 
 
 def _limit(more: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infinipot_v.evaluate.day.summary import DELAYS, NAMES, spoken
+from infinipot_v.evaluate.day.questions import DELAYS
+from infinipot_v.evaluate.day.summary import NAMES, spoken
 from infinipot_v.types import UserError
 
 STYLES = {  # colour, marker, line, label
