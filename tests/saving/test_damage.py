@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -33,6 +35,14 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def said_or_loaded(load: Callable[[], Any]) -> Any:
+    """What was loaded, or the error's words; any other error than ours is a failure."""
+    try:
+        return load()
+    except SaveError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("first", range(0, FILES, BATCH))
 def test_harmed_files(original, tmp_path, first):
     path, session, logits = original
@@ -43,11 +53,10 @@ def test_harmed_files(original, tmp_path, first):
         if data == path.read_bytes():
             continue
         file.write_bytes(data)
-        try:
-            found = Session.load(file, session.model)
-        except SaveError as error:
+        found = said_or_loaded(lambda: Session.load(file, session.model))
+        if isinstance(found, str):
             refused += 1
-            assert str(error).count("\n") == 0 and str(file) in str(error), f"number {number}"
+            assert "\n" not in found and str(file) in found, f"number {number}"
             continue
         assert forged, f"number {number}: damage was not noticed"
         assert found.nbytes <= found.report().cap_bytes
@@ -65,12 +74,8 @@ def test_looking_into_a_harmed_file_fails_as_clearly(original, tmp_path, number)
     data, forged = harmed(path, number)
     file = tmp_path / "harmed.ivm.safetensors"
     file.write_bytes(data)
-    try:
-        describe(file, check=True)
-    except SaveError as error:
-        assert str(error).count("\n") == 0
-    else:
-        assert forged
+    found = said_or_loaded(lambda: describe(file, check=True))
+    assert "\n" not in found and str(file) in found if isinstance(found, str) else forged
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\xff" * 64, b"\x00" * 4096, b"PK\x03\x04", b"\x80\x04\x95."])

@@ -126,7 +126,7 @@ def opened(path: str | Path) -> Iterator[Container]:
         with safe_open(str(path), framework="pt") as file:
             yield Container(path, file)
     except (SafetensorError, ValueError, RecursionError, KeyError, TypeError) as error:
-        if isinstance(error, SaveError):
+        if isinstance(error, SaveError) and str(path) in str(error):
             raise
         raise SaveError(f"{path} is damaged, or no memory of ours: {_line(error)}; take an older copy") from error
     except OSError as error:
