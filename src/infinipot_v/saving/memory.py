@@ -23,6 +23,7 @@ from infinipot_v.saving.container import Container, opened, write
 from infinipot_v.saving.errors import SaveError
 from infinipot_v.saving.identity import Identity
 from infinipot_v.sources.frames import as_frames
+from infinipot_v.sources.times import MOST_SECONDS
 from infinipot_v.types import MemoryReport, UserError
 
 FORMAT = 1
@@ -123,6 +124,7 @@ def header_of(container: Container) -> dict[str, Any]:
 def _check_moment(moment: Moment, setup: Setup, model: Model) -> None:
     """Raise `UserError` unless a stream can be there with this model: everything small is checked before it is used."""
     frames, settings = moment.waiting, setup.settings
+    _check_times(moment)
     for frame in as_frames(frames):
         if not frame.seconds > moment.last_seconds and moment.frames:
             raise UserError("a frame that waits is older than the memory")
@@ -137,6 +139,16 @@ def _check_moment(moment: Moment, setup: Setup, model: Model) -> None:
         fresh = model.clock(prefix, moment.canvas.grid, "hf" if settings.positions == "hf" else "max")
         if not moment.clock.continues(fresh, setup.budget.room):
             raise UserError("its positions do not continue those of this model and prompt")
+
+
+def _check_times(moment: Moment) -> None:
+    """Raise `UserError` for a time that no stream has."""
+    ring = [seconds for block, _ in moment.ring.steps for seconds in block.seconds]
+    clocks = [vars(clock) for clock in (moment.clock, *(clock for _, clock in moment.ring.steps)) if clock is not None]
+    own = [clock.get(name) or 0.0 for clock in clocks for name in ("origin", "interval", "latest", "placed", "steps")]
+    last = [moment.last_seconds] if moment.frames else []
+    if not all(abs(seconds) <= MOST_SECONDS for seconds in (*ring, *own, *last, moment.first_seconds)):
+        raise UserError("a time in it is none that a stream has")
 
 
 def _placed(state: SessionState, model: Model, dtype: torch.dtype) -> SessionState:

@@ -97,7 +97,7 @@ def growing(layers: int, steps: int, stops: int, limit: int) -> Iterator[Point]:
                 raise
             yield Point(_seconds(first), 0, 0)
             return
-        if _weighed(first, steps, stops) or first < 64 * GROWING_BLOCK:
+        if _weighed(first // GROWING_BLOCK, steps // GROWING_BLOCK, stops):
             yield Point(_seconds(first + GROWING_BLOCK), sum(map(_bytes, cache.layers)), meter.held - before)
 
 
