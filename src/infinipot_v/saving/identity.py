@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from infinipot_v.models.base import Model
+from infinipot_v.types import UserError
 
 SAMPLES = 8
 """Numbers of each parameter that stand for all of it."""
@@ -41,6 +42,14 @@ class Identity:
         config = dict(_scalars(model.hf.config.to_dict()))
         dtype = str(model.hf.dtype).removeprefix("torch.")
         return cls(model.name, model.family, config, repr(model.recipe), dtype, model.device.type, _samples(model.hf))
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch knows it. Raises `UserError` for none."""
+        found = getattr(torch, self.dtype, None)
+        if not isinstance(found, torch.dtype):
+            raise UserError(f"{self.dtype[:60]!r} is no dtype")
+        return found
 
     def differences(self, other: Identity) -> list[str]:
         """What of this, saved, is not so in `other`, the model that is to read it; empty for the same model."""

@@ -16,14 +16,13 @@ import infinipot_v
 from infinipot_v.cache import CappedCache
 from infinipot_v.cache.checks import check_finite
 from infinipot_v.models.base import Model
-from infinipot_v.moment import Moment, SessionState, Setup
+from infinipot_v.moment import SessionState, Setup
 from infinipot_v.ring import Ring
 from infinipot_v.saving.codec import decode, encode
 from infinipot_v.saving.container import Container, opened, write
 from infinipot_v.saving.errors import SaveError
 from infinipot_v.saving.identity import Identity
-from infinipot_v.sources.frames import as_frames
-from infinipot_v.sources.times import MOST_SECONDS
+from infinipot_v.saving.plausible import check_plausible
 from infinipot_v.types import MemoryReport, UserError
 
 FORMAT = 1
@@ -74,7 +73,7 @@ class SavedMemory:
         """What does not fit, says of which file."""
         try:
             yield
-        except (UserError, AssertionError, ArithmeticError, RuntimeError) as error:
+        except (UserError, AssertionError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise SaveError(f"cannot open {self.path}: {' '.join(str(error).split())}") from error
 
     def check(self, cache: CappedCache) -> None:
@@ -100,8 +99,8 @@ def read_memory(path: str | Path, model: Model) -> SavedMemory:
         state = decode(SessionState, header["state"], container.tensor)
     memory = SavedMemory(path, model, setup, state, there.elsewhere(here))
     with memory.explained():
-        _check_moment(state.moment, setup, model)
-        return replace(memory, state=_placed(state, model, getattr(torch, there.dtype)))
+        check_plausible(state, setup, model)
+        return replace(memory, state=_placed(state, model, there.torch_dtype))
 
 
 def header_of(container: Container) -> dict[str, Any]:
@@ -119,36 +118,6 @@ def header_of(container: Container) -> dict[str, Any]:
         case {"slots": str(kind)} if kind != "plain":
             raise SaveError(f"{container.path} holds {kind} slots, which this release cannot read: upgrade infinipot-v")
     raise SaveError(f"{container.path} is damaged: its header is not that of a memory; take an older copy")
-
-
-def _check_moment(moment: Moment, setup: Setup, model: Model) -> None:
-    """Raise `UserError` unless a stream can be there with this model: everything small is checked before it is used."""
-    frames, settings = moment.waiting, setup.settings
-    _check_times(moment)
-    for frame in as_frames(frames):
-        if not frame.seconds > moment.last_seconds and moment.frames:
-            raise UserError("a frame that waits is older than the memory")
-    if len(frames) >= model.frames_per_step + (not moment.canvas):
-        raise UserError(f"{len(frames)} frames wait, which make a step")
-    if moment.ring.size != settings.ring or len(moment.ring.steps) > settings.ring:
-        raise UserError(f"a ring of {moment.ring.size} steps, where {settings.ring} were asked for")
-    if (moment.canvas is None) != (moment.clock is None):
-        raise UserError("a stream that has begun has a resolution and a clock")
-    if moment.clock is not None and moment.canvas is not None:
-        prefix = len(model.prompt.prefix(settings.system))
-        fresh = model.clock(prefix, moment.canvas.grid, "hf" if settings.positions == "hf" else "max")
-        if not moment.clock.continues(fresh, setup.budget.room):
-            raise UserError("its positions do not continue those of this model and prompt")
-
-
-def _check_times(moment: Moment) -> None:
-    """Raise `UserError` for a time that no stream has."""
-    ring = [seconds for block, _ in moment.ring.steps for seconds in block.seconds]
-    clocks = [vars(clock) for clock in (moment.clock, *(clock for _, clock in moment.ring.steps)) if clock is not None]
-    own = [clock.get(name) or 0.0 for clock in clocks for name in ("origin", "interval", "latest", "placed", "steps")]
-    last = [moment.last_seconds] if moment.frames else []
-    if not all(abs(seconds) <= MOST_SECONDS for seconds in (*ring, *own, *last, moment.first_seconds)):
-        raise UserError("a time in it is none that a stream has")
 
 
 def _placed(state: SessionState, model: Model, dtype: torch.dtype) -> SessionState:
