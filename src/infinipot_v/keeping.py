@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Sized
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +26,14 @@ def load_session(path: str | Path, model: Model, budget: Budget | None = None) -
     return session if budget is None else _trimmed(session, budget)
 
 
-def fork_session(session: Session, living: int) -> Session:
+def fork_session(session: Session, living: Sized) -> Session:
     """See `Session.fork`; `living` forks are there already."""
     concurrent = session.settings.concurrent
-    if living >= concurrent:
+    if len(living) >= concurrent:
+        gc.collect()  # a fork that was dropped may live until then
+    if len(living) >= concurrent:
         raise UserError(
-            f"{living} of {concurrent} forks live: open the session with a larger concurrent=, so that the cap counts "
+            f"{len(living)} of {concurrent} forks live: open the session with a larger concurrent=, so that the cap counts "
             "them"
         )
     fork = _empty(session.model, replace(session.setup, settings=replace(session.settings, concurrent=0)))

@@ -360,7 +360,7 @@ class Session:
         from infinipot_v.keeping import fork_session
 
         self._end_answer()
-        fork = fork_session(self, len(self._forks))
+        fork = fork_session(self, self._forks)
         self._forks.add(fork)
         return fork
 
