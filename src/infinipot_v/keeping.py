@@ -33,8 +33,8 @@ def fork_session(session: Session, living: Sized) -> Session:
         gc.collect()  # a fork that was dropped may live until then
     if len(living) >= concurrent:
         raise UserError(
-            f"{len(living)} of {concurrent} forks live: open the session with a larger concurrent=, so that the cap counts "
-            "them"
+            f"{len(living)} of {concurrent} forks live: open the session with a larger concurrent=, so that the cap "
+            "counts them"
         )
     fork = _empty(session.model, replace(session.setup, settings=replace(session.settings, concurrent=0)))
     fork.restore(session.state())

@@ -14,6 +14,14 @@ from infinipot_v import cli
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 TEXT = DOCS.read_text()
 COMMANDS = typer.main.get_command(cli.app).commands
+
+
+def command_of(words: list[str]) -> typer.core.TyperCommand:
+    """The command that a line calls, the inner one of a group."""
+    found = COMMANDS[words[1]]
+    return found.commands[words[2]] if hasattr(found, "commands") else found
+
+
 EXAMPLES = re.findall(r"`(infinipot-v [a-z].*?)`", TEXT)
 
 
@@ -42,7 +50,7 @@ def test_the_options_of_an_example_exist(run, example):
     """With --help behind it, a command reads all of its line and does nothing."""
     code, out, err = run(*shlex.split(example)[1:], "--help")
     assert code == 0 and err == "" and "Usage: " in out
-    command = COMMANDS[shlex.split(example)[1]]
+    command = command_of(shlex.split(example))
     known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
     assert {word for word in shlex.split(example) if word.startswith("--")} <= known
 

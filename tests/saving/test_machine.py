@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ OPTIONS = (
     {"policy": "infinipot-v"},
     {"policy": "infinipot-v", "ring": 1},
     {"policy": "infinipot-v", "positions": "compact"},
-    {"policy": "streamingllm", "reduce": "near-duplicates"},
+    {"policy": "sliding-window", "reduce": "near-duplicates"},
     {"policy": "uniform"},
 )
 
@@ -48,11 +48,11 @@ class Log:
 
 @dataclass
 class Life:
-    """A session and its log."""
+    """A session, its log, and the plain session that has done only what is in it."""
 
     session: Session
     log: Log
-    forks: list[Life] = field(default_factory=list)
+    plain: Session
 
 
 def pictures(first: int, count: int) -> list[Frame]:
@@ -82,13 +82,14 @@ class Memories(RuleBasedStateMachine):
     @rule(options=st.sampled_from(OPTIONS))
     def begin(self, options: dict) -> None:
         self._options = dict(options)
-        self.lives = [Life(self._open(), Log())]
+        self.lives = [self._life_of(self._open(), Log())]
 
     @precondition(lambda self: self.lives)
     @rule(which=st.integers(0, 3), count=st.integers(1, 13))
     def watch(self, which: int, count: int) -> None:
         life = self._life(which)
-        life.session.watch(iter(pictures(life.log.frames, count)))
+        for session in (life.session, life.plain):
+            session.watch(iter(pictures(life.log.frames, count)))
         life.log = Log((*life.log.done, ("watch", count)), life.log.turns)
 
     @precondition(lambda self: self.lives)
@@ -131,7 +132,8 @@ class Memories(RuleBasedStateMachine):
     def compact(self, which: int, steps: int) -> None:
         life = self._life(which)
         tokens = steps * life.session.cache.tokens // 6
-        life.session.compact(tokens)
+        for session in (life.session, life.plain):
+            session.compact(tokens)
         life.log = Log((*life.log.done, ("compact", tokens)), life.log.turns)
 
     @precondition(lambda self: self.lives)
@@ -139,7 +141,7 @@ class Memories(RuleBasedStateMachine):
     def fork(self) -> None:
         life = self.lives[0]
         if len(self.lives) <= FORKS:
-            self.lives.append(Life(life.session.fork(), life.log))
+            self.lives.append(self._life_of(life.session.fork(), life.log))
             return
         with pytest.raises(UserError, match="forks live"):
             life.session.fork()
@@ -162,7 +164,7 @@ class Memories(RuleBasedStateMachine):
     def load(self, which: int) -> None:
         """The first session is gone, as if its process had been killed; one from a file takes its place."""
         path, log = self.files[which % len(self.files)]
-        self.lives = [Life(Session.load(path, self.model), log)]
+        self.lives = [self._life_of(Session.load(path, self.model), log)]
 
     @invariant()
     def everything_is_as_if_nothing_else_had_happened(self) -> None:
@@ -170,7 +172,10 @@ class Memories(RuleBasedStateMachine):
             self.lives[0].session._end_answer()
             self.open_answer = None
         for life in self.lives:
-            session, plain = life.session, self._replayed(life)
+            session, plain = life.session, life.plain
+            plain.dialogue.turns.clear()
+            for turn in life.log.turns:
+                plain.dialogue.remember(*turn)
             assert not differences(session, plain), life.log
             report = session.report()
             assert report.nbytes <= report.cap_bytes and report.frames == life.log.frames
@@ -180,17 +185,15 @@ class Memories(RuleBasedStateMachine):
             own = self.lives[0].session
             assert own.report().nbytes == own.nbytes + sum(life.session.nbytes for life in self.lives[1:])
 
-    def _replayed(self, life: Life) -> Session:
+    def _life_of(self, session: Session, log: Log) -> Life:
         plain, frames = opened(self.model, **self._options), 0
-        for what, count in life.log.done:
+        for what, count in log.done:
             if what == "compact":
                 plain.compact(count)
                 continue
             plain.watch(iter(pictures(frames, count)))
             frames += count
-        for question, answer in life.log.turns:
-            plain.dialogue.remember(question, answer)
-        return plain
+        return Life(session, log, plain)
 
     def teardown(self) -> None:
         self._folder.cleanup()
