@@ -73,8 +73,9 @@ def test_who_may_import_whom():
 
 
 def test_only_the_cache_knows_transformers_cache_classes():
+    """And whoever measures against them."""
     knowing = [path for path in SOURCE.rglob("*.py") if "transformers.cache_utils" in path.read_text()]
-    assert {room_of(path) for path in knowing} == {"cache", "retrieval"}
+    assert {room_of(path) for path in knowing} - {"evaluate"} == {"cache", "retrieval"}
 
 
 def test_the_public_names():

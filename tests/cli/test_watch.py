@@ -68,26 +68,26 @@ def test_watching_saves_what_asking_would_have_known(clip, folder, run):
     assert describe(FILE, check=True) == before, "a question leaves the file as it is"
 
 
-@pytest.mark.parametrize("frames", [1, 7, 16, 31])
+@pytest.mark.parametrize("frames", [9, 16, 31])
 def test_the_same_video_goes_on_where_it_was_interrupted(clip, folder, run, monkeypatch, frames):
     run("watch", clip, "--save", "whole.ivm.safetensors", "--model", folder, *SMALL)
     interrupted_after(monkeypatch, frames)
     code, out, err = run("watch", clip, "--save", FILE, "--model", folder, *SMALL)
     assert (code, err) == (0, "") and out.startswith("interrupted at ")
-    assert describe(FILE).report.frames == frames
+    assert frames - 8 <= describe(FILE).report.frames <= frames, "those that were being encoded together are not in it"
     code, out, err = run("watch", clip, "--resume", FILE, "--json")
     assert code == 0 and "going on at" in err
     result = json.loads(out)
     assert result["video"]["frames"] == 40 and result["video"]["over"] and not result["video"]["interrupted"]
     assert result["saved"] == {"path": FILE, "bytes": os.path.getsize(FILE)}
     assert same(folder, FILE, "whole.ivm.safetensors")
-    code, out, err = run("watch", clip, "--resume", FILE)
+    code, _, err = run("watch", clip, "--resume", FILE)
     assert code == 2 and "has been watched to its end" in err
 
 
 def test_another_video_comes_behind_the_first(clip, other, folder, run):
     run("watch", clip, "--save", FILE, "--model", folder, *SMALL)
-    code, out, err = run("watch", other, "--resume", FILE, "--save", "two.ivm.safetensors", "--fps", 10)
+    code, _, err = run("watch", other, "--resume", FILE, "--save", "two.ivm.safetensors", "--fps", 10)
     assert (code, err) == (0, "")
     assert describe("two.ivm.safetensors").report.frames == 65 and describe(FILE).report.frames == 40
     run("watch", clip, "--then", other, "--save", "chain.ivm.safetensors", "--model", folder, *SMALL)
@@ -170,7 +170,7 @@ def test_a_failing_autosave_is_a_warning(clip, folder, run, monkeypatch):
 def test_a_memory_is_described_and_trimmed_without_its_video(clip, folder, run):
     run("watch", clip, "--save", FILE, "--model", folder, *SMALL)
     code, out, err = run("memory", "info", FILE, "--check")
-    assert (code, err) == (0, "") and "every checksum is right" in out and "96 of 96" not in out
+    assert (code, err) == (0, "") and "every checksum is right" in out
     assert str(folder) in out and "40 frames" in out and "keys" in out
     info = json.loads(run("memory", "info", FILE, "--json")[1])
     assert info["report"]["frames"] == 40 and info["bytes"] == os.path.getsize(FILE)
@@ -193,7 +193,7 @@ def test_a_memory_is_described_and_trimmed_without_its_video(clip, folder, run):
         ("watch CLIP --resume saved.ivm.safetensors --budget 64", "leave out --budget"),
         ("watch CLIP --resume saved.ivm.safetensors --system Hm", "leave out --system"),
         ("watch CLIP --resume saved.ivm.safetensors --tokens-per-step 9", "leave out --tokens-per-step"),
-        ("watch CLIP --resume saved.ivm.safetensors --model OTHER", "of another model"),
+        ("watch LATER --resume saved.ivm.safetensors --model OTHER", "of another model"),
         ("watch CLIP --resume CLIP", "no memory of ours"),
         ("watch CLIP --save new.ivm.safetensors --model FOLDER --autosave-keep 0", "--autosave-keep at least 1"),
         ("watch nothing.mp4 --save new.ivm.safetensors --model FOLDER", "no such file"),
@@ -210,13 +210,12 @@ def test_a_memory_is_described_and_trimmed_without_its_video(clip, folder, run):
         ("memory trim saved.ivm.safetensors --budget 4096 --save new.ivm.safetensors", "does not trim a memory of 96"),
     ],
 )
-def test_bad_input_is_one_line(clip, checkpoint, folder, run, line, words):
+def test_bad_input_is_one_line(clip, other, checkpoint, folder, run, line, words):
     run("watch", clip, "--save", "saved.ivm.safetensors", "--model", folder, *SMALL)
     before = sorted(os.listdir())
-    places = {"CLIP": clip, "FOLDER": folder, "OTHER": checkpoint("qwen2_5_vl")}
-    code, out, err = run(
-        *(places.get(word, word.replace("_", " ") if "ask-at" in word else word) for word in line.split())
-    )
+    places = {"CLIP": clip, "FOLDER": folder, "OTHER": checkpoint("qwen2_5_vl"), "LATER": other}
+    words_of_line = [word.replace("_", " ") if "ask-at" in word else places.get(word, word) for word in line.split()]
+    code, out, err = run(*words_of_line)
     assert code == 2 and out == "" and words in err
     assert err.startswith("error: ") and err.count("\n") == 1
     assert sorted(os.listdir()) == before

@@ -7,7 +7,6 @@ session is to the bit what a new one is that did only that.
 from __future__ import annotations
 
 import gc
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from infinipot_v import Frame, Session, UserError
 from tests.saving.memories import differences, opened
 
-EXAMPLES = int(os.environ.get("INFINIPOT_V_MACHINES", "120"))
-"""Orders that are tried; the proof was 2,000."""
+EXAMPLES, SOAK = 60, 2000
+"""Orders that are tried, here and by `make soak`."""
 FORKS = 2
 PICTURES = np.random.default_rng(5).integers(0, 255, (64, 90, 140, 3), dtype=np.uint8)
 OPTIONS = (
@@ -102,7 +101,8 @@ class Memories(RuleBasedStateMachine):
             return
         answer = life.session.ask(question, remember=remember)
         if remember:
-            life.log = Log(life.log.done, (*life.log.turns, (answer.question, answer.text)))
+            turn = (question, life.session.model.prompt.plain(answer.text))
+            life.log = Log(life.log.done, (*life.log.turns, turn))
 
     @precondition(lambda self: self.lives and self.lives[0].log.frames)
     @rule(pieces=st.integers(0, 3), ending=st.sampled_from(["close", "drop", "leave"]))
@@ -116,8 +116,8 @@ class Memories(RuleBasedStateMachine):
             answer.close()
         self.open_answer = answer if ending == "leave" and not finished else None
         if finished:  # the answer was shorter than what was read of it
-            turn = self.lives[0].session.dialogue.turns[-1]
-            self.lives[0].log = Log(self.lives[0].log.done, (*self.lives[0].log.turns, (turn.question, turn.answer)))
+            life = self.lives[0]
+            life.log = Log(life.log.done, (*life.log.turns, life.session.dialogue.turns[-1]))
 
     @precondition(lambda self: self.lives)
     @rule(which=st.integers(0, 3))
@@ -174,8 +174,7 @@ class Memories(RuleBasedStateMachine):
         for life in self.lives:
             session, plain = life.session, life.plain
             plain.dialogue.turns.clear()
-            for turn in life.log.turns:
-                plain.dialogue.remember(*turn)
+            plain.dialogue.turns.extend(life.log.turns)
             assert not differences(session, plain), life.log
             report = session.report()
             assert report.nbytes <= report.cap_bytes and report.frames == life.log.frames
@@ -199,16 +198,25 @@ class Memories(RuleBasedStateMachine):
         self._folder.cleanup()
 
 
+def tried(model, examples: int) -> None:
+    """Try so many orders on a model."""
+    Memories.model = model
+    chosen = settings(
+        max_examples=examples, stateful_step_count=12, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(Memories, settings=chosen)
+
+
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm"])
 def test_any_order(loaded, family):
-    Memories.model = loaded(family)
-    run_state_machine_as_test(
-        Memories,
-        settings=settings(
-            max_examples=EXAMPLES // 2, stateful_step_count=12, deadline=None, database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
+    tried(loaded(family), EXAMPLES // 2)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm"])
+def test_any_order_two_thousand_times(loaded, family):
+    tried(loaded(family), SOAK // 2)
 
 
 def test_past_failures(loaded):
