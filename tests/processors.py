@@ -72,7 +72,7 @@ def ids(model: Model, whole: str) -> list[int]:
 
 def inputs(session: Session, frames: Sequence[Frame], question: str) -> dict[str, torch.Tensor]:
     """Arguments of the plain model for a whole video and one question."""
-    model, canvas = session.model, session._at.canvas
+    model, canvas = session.model, (session._canvas if hasattr(session, "_canvas") else session._at.canvas)
     assert canvas is not None
     whole = text(model, frames, canvas.grid.tokens, question, session.dialogue.system)
     pixels = normalise(model.pictures(frames, canvas), model.recipe)
