@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from infinipot_v.models.load import load_model
     from infinipot_v.policies import make_policy, policy_names
     from infinipot_v.policies.base import KVView, Policy
+    from infinipot_v.saving.autosave import Autosave
+    from infinipot_v.saving.contents import Contents, describe
+    from infinipot_v.saving.errors import SaveError
     from infinipot_v.session import Session
     from infinipot_v.sources import open_source
     from infinipot_v.types import Answer, Frame, Grid, MemoryReport, UserError
@@ -24,16 +27,20 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "types",
+    "Autosave": "saving.autosave",
     "Budget": "budget",
     "CappedCache": "cache",
+    "Contents": "saving.contents",
     "Decoding": "generate",
     "Frame": "types",
     "Grid": "types",
     "KVView": "policies.base",
     "MemoryReport": "types",
     "Policy": "policies.base",
+    "SaveError": "saving.errors",
     "Session": "session",
     "UserError": "types",
+    "describe": "saving.contents",
     "load_model": "models.load",
     "make_policy": "policies",
     "open_source": "sources",
@@ -42,17 +49,21 @@ _HOMES = {
 
 __all__ = [
     "Answer",
+    "Autosave",
     "Budget",
     "CappedCache",
+    "Contents",
     "Decoding",
     "Frame",
     "Grid",
     "KVView",
     "MemoryReport",
     "Policy",
+    "SaveError",
     "Session",
     "UserError",
     "__version__",
+    "describe",
     "load_model",
     "make_policy",
     "open_source",
