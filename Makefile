@@ -6,6 +6,8 @@ OLDEST := .contract/oldest
 NEWEST := .contract/newest
 DOCS := .docs
 PYTEST_ARGS ?=
+# Tests run in so many processes.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check contract soak pocket docs clean
@@ -19,7 +21,7 @@ demo: $(STAMP)  ## watch, forget and answer: the embedded model, no download
 	$(BIN)/infinipot-v demo
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

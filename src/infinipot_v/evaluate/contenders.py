@@ -116,6 +116,8 @@ class Blind(LastFrames):
         super().watch(grey)
 
 
+STREAMING = "streaming-llm"
+"""What the field calls a setting of `sliding-window`. (Its `last-frames` is another thing than our control.)"""
 CONTROLS: dict[str, type[LastFrames]] = {LAST_FRAMES: LastFrames, BLIND: Blind}
 """What takes part without keeping a memory, under the name that it has in the place of a policy's."""
 
@@ -166,8 +168,8 @@ class Contender:
 
     def _parsed(self) -> tuple[Policy, float, dict[str, Any]]:
         name, *options = self.policy.split("+")
-        if name not in policy_names():
-            known = [*policy_names(), *CONTROLS, REKV]
+        if name not in (*policy_names(), STREAMING):
+            known = [*policy_names(), STREAMING, *CONTROLS, REKV]
             raise UserError(f"unknown policy {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
         pairs = dict(option_pair(option) for option in options)
         keep = float(pairs.pop("keep", Budget.keep))
