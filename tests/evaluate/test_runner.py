@@ -200,6 +200,7 @@ def test_contenders():
     taking_part = contenders(["full", "uniform", "last-frames"], [Fraction(1, 2), Fraction(1, 16)])
     labels = [f"{c.policy} {c.fraction}" for c in taking_part]
     assert labels == ["full 1", "last-frames 1", "uniform 1/2", "uniform 1/16"]
+    assert [c.shares for c in contenders(["streaming-llm"], [Fraction(1, 2)])] == [True]
     with pytest.raises(UserError, match="did you mean .uniform"):
         contenders(["unifrom"], [])
     with pytest.raises(UserError, match="out of range"):

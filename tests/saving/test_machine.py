@@ -140,10 +140,10 @@ class Memories(RuleBasedStateMachine):
     @rule()
     def fork(self) -> None:
         life = self.lives[0]
-        if len(self.lives) <= FORKS:
+        if len(self.lives) <= life.session.settings.concurrent:
             self.lives.append(self._life_of(life.session.fork(), life.log))
             return
-        with pytest.raises(UserError, match="forks live"):
+        with pytest.raises(UserError, match="forks live"):  # a fork has none of its own, nor has its file
             life.session.fork()
 
     @precondition(lambda self: len(self.lives) > 1)
@@ -239,6 +239,11 @@ def test_past_failures(loaded):
         machine.ask(0, "What?", True)
         machine.save(0, 1)
         machine.load(1)
+        machine.everything_is_as_if_nothing_else_had_happened()
+        machine.fork()
+        machine.save(1, 0)  # a fork's own file
+        machine.load(0)
+        machine.fork()
         machine.everything_is_as_if_nothing_else_had_happened()
     finally:
         machine.teardown()
