@@ -85,6 +85,31 @@ def test_the_same_video_goes_on_where_it_was_interrupted(clip, folder, run, monk
     assert code == 2 and "has been watched to its end" in err
 
 
+def test_what_was_left_out_at_the_end_can_be_watched_later(clip, folder, run):
+    run("watch", clip, "--save", "whole.ivm.safetensors", "--model", folder, *SMALL)
+    run("watch", clip, "--save", FILE, "--model", folder, *SMALL, "--end", 1.5)
+    assert run("watch", clip, "--resume", FILE, "--end", 1.2)[0] == 2
+    code, _, err = run("watch", clip, "--resume", FILE, "--end", 2.5)
+    assert code == 0 and "going on at" in err and describe(FILE).report.frames == 25
+    assert run("watch", clip, "--resume", FILE)[0] == 0
+    assert same(folder, FILE, "whole.ivm.safetensors")
+    assert run("watch", clip, "--resume", FILE, "--start", 1, "--end", 2, "--fps", 10)[0] == 0, (
+        "a part once more, behind it"
+    )
+    assert describe(FILE).report.frames == 50
+
+
+def test_a_picture_that_waits_is_kept_without_a_word(folder, run):
+    from PIL import Image
+
+    os.mkdir("pictures")
+    for number in range(3):
+        Image.new("RGB", (100, 80), (number * 40, 0, 0)).save(f"pictures/{number}.png")
+    code, _, err = run("watch", "pictures", "--save", FILE, "--model", folder, "--end", 1, "--autosave-frames", 1)
+    assert (code, err) == (0, "") and describe(FILE).report.waiting_frames == 1
+    assert run("watch", "pictures", "--resume", FILE)[0] == 0 and describe(FILE).report.frames == 3
+
+
 def test_another_video_comes_behind_the_first(clip, other, folder, run):
     run("watch", clip, "--save", FILE, "--model", folder, *SMALL)
     code, _, err = run("watch", other, "--resume", FILE, "--save", "two.ivm.safetensors", "--fps", 10)

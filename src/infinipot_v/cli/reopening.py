@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,15 +77,17 @@ def stretch_of(contents: Contents, paths: list[Path], footage: Footage) -> Stret
     fixed = [flag for flag in changed(footage) if flag in ("--tokens-per-step", "--max-pixels")]
     if fixed:
         raise UserError(f"the memory's first frame has fixed its resolution: leave out {', '.join(fixed)}")
-    if before is None or not now.same_files(before):
-        return now if not contents.report.frames else now.behind(_newest(before, contents))
-    if before.over or before.last is None:
-        raise UserError(all_watched(before))
     said = [flag for flag in changed(footage) if flag in ("--fps", "--start", "--end")]
+    if before is None or before.last is None or not now.same_files(before) or (before.over and "--start" in said):
+        return now if not contents.report.frames else now.behind(_newest(before, contents))
+    if before.over and (before.span.end is None or (footage.end or math.inf) <= before.span.end):
+        raise UserError(all_watched(before))
+    said = [flag for flag in said if flag != "--end"]
     if said:
         raise UserError(f"{paths[0]} goes on as it was watched: leave out {', '.join(said)}")
+    end = footage.end if before.over or footage.end is not None else before.span.end
     typer.echo(f"note: going on at {clock(before.last)} of {paths[0]}, which the memory was saved at", err=True)
-    return before.after(before.last + before.offset)
+    return before.until(end).after(before.last + before.offset)
 
 
 def _newest(before: Stretch | None, contents: Contents) -> float:

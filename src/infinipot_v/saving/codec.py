@@ -56,7 +56,9 @@ def encode(value: Any, tensors: Tensors, where: str) -> Any:
         case float():
             return value if math.isfinite(value) else {"float": str(value)}
         case Tensor() | np.ndarray():
-            tensors[where] = value if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
+            tensors[where] = (
+                value if isinstance(value, Tensor) else torch.from_numpy(np.require(value, requirements=["C", "W"]))
+            )
             return {"tensor" if isinstance(value, Tensor) else "array": where}
         case torch.dtype():
             return {"dtype": str(value).removeprefix("torch.")}

@@ -77,8 +77,12 @@ class Stretch:
         return replace(self, offset=seconds + 1 / self.span.fps - self.span.begin)
 
     def reached(self, seconds: float, over: bool) -> Self:
-        """This stretch when the frame at `seconds` of the stream is the last one in memory."""
-        return replace(self, last=seconds - self.offset, over=over)
+        """This stretch when the frame at `seconds` of the stream is the last one in memory (minus infinity: none is)."""
+        return replace(self, last=seconds - self.offset if math.isfinite(seconds) else None, over=over)
+
+    def until(self, end: float | None) -> Self:
+        """The same stretch with another end."""
+        return replace(self, span=replace(self.span, end=end), over=False)
 
 
 class Rest:
