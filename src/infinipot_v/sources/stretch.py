@@ -77,7 +77,7 @@ class Stretch:
         return replace(self, offset=seconds + 1 / self.span.fps - self.span.begin)
 
     def reached(self, seconds: float, over: bool) -> Self:
-        """This stretch when the frame at `seconds` of the stream is the last one in memory (minus infinity: none is)."""
+        """This stretch with the frame at `seconds` of the stream as the last in memory (minus infinity: none is)."""
         return replace(self, last=seconds - self.offset if math.isfinite(seconds) else None, over=over)
 
     def until(self, end: float | None) -> Self:
