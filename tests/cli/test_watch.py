@@ -83,7 +83,7 @@ def test_the_same_video_goes_on_where_it_was_interrupted(clip, folder, run, monk
     assert (code, err) == (0, "") and out.startswith("interrupted at ")
     assert frames - 8 <= describe(FILE).report.frames <= frames, "those that were being encoded together are not in it"
     code, out, err = run("watch", clip, "--resume", FILE, "--json")
-    assert code == 0 and "going on at" in err
+    assert code == 0 and "going on at" in err and "watched again" not in err
     result = json.loads(out)
     assert result["video"]["frames"] == 40 and result["video"]["over"] and not result["video"]["interrupted"]
     assert result["saved"] == {"path": FILE, "bytes": os.path.getsize(FILE)}
@@ -168,7 +168,7 @@ def test_after_kill_9_it_goes_on_from_the_last_autosave(long_clip, folder, run):
     assert 0 < watched[1] < watched[0] < 600, "it was killed in the middle, and an older save is there"
     assert watched[0] - watched[1] <= 16
     code, _, err = run("watch", long_clip, "--resume", FILE)
-    assert code == 0 and "going on at" in err
+    assert code == 0 and "going on at" in err and "(at most 60 s or 8 frames) is watched again" in err
     assert same(folder, FILE, "whole.ivm.safetensors")
 
 

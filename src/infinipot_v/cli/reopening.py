@@ -86,7 +86,13 @@ def stretch_of(contents: Contents, paths: list[Path], footage: Footage) -> Stret
     if said:
         raise UserError(f"{paths[0]} goes on as it was watched: leave out {', '.join(said)}")
     end = footage.end if before.over or footage.end is not None else before.span.end
-    typer.echo(f"note: going on at {clock(before.last)} of {paths[0]}, which the memory was saved at", err=True)
+    risk = contents.extra.get("at_risk")
+    lost = (
+        f"; it was not ended in peace, and what was watched since then (at most {risk}) is watched again"
+        if risk
+        else ""
+    )
+    typer.echo(f"note: going on at {clock(before.last)} of {paths[0]}, where the memory was saved{lost}", err=True)
     return before.until(end).after(before.last + before.offset)
 
 

@@ -93,8 +93,11 @@ class Recording:
         from infinipot_v.saving import Autosave
 
         self.session, self.source, self.target = session, source, target
-        self.interrupted, self.saved = False, 0
+        self.interrupted, self.ended, self.saved = False, False, 0
         self._bar = Watching(session, source.expected_frames)
+        clocked = [f"{saving.autosave:g} s"] if saving.autosave else []
+        counted = [f"{saving.autosave_frames} frames"] if saving.autosave_frames else []
+        self._interval = " or ".join([*clocked, *counted])
         self._autosave: Autosave | None = None
         if saving.autosave or saving.autosave_frames:
             self._autosave = Autosave(
@@ -125,14 +128,16 @@ class Recording:
         self._save()
 
     def _save(self) -> None:
+        self.ended = True
         if self._autosave is None:
             self.saved = self.session.save(self.target, extra=self.extra())
         else:
             self.saved = self._autosave.save()
 
     def extra(self) -> dict[str, Any]:
-        """What goes into the file beside the memory: how far the source has come."""
-        return {"watched": self.source.stretch.reached(self.session.newest, self.source.over).as_json()}
+        """What goes into the file beside the memory: how far the source has come, and what a kill would lose now."""
+        reached = self.source.stretch.reached(self.session.newest, self.source.over)
+        return {"watched": reached.as_json(), "at_risk": None if self.ended else self._interval}
 
     def result(self) -> dict[str, Any]:
         """The parts `video`, `memory` and `saved` of the JSON."""
