@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from infinipot_v.generate import Decoding
-from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.base import Model
 from infinipot_v.models.preprocess import normalise, patchify_qwen
 from infinipot_v.session import Session
 from infinipot_v.types import Frame, Grid
@@ -61,7 +61,7 @@ def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: 
     """What transformers' processor would hand to the model for the whole video and one question."""
     if session.model.family in processors.EXPANSIONS:
         return processors.inputs(session, frames, question)
-    model, canvas = session.model, canvas_of(session)
+    model, canvas = session.model, processors.canvas_of(session)
     assert canvas is not None
     padded = [*frames, *[frames[-1]] * (len(frames) % 2)]
     steps, pad = len(padded) // 2, model.hf.config.video_token_id
@@ -79,15 +79,9 @@ def plain_inputs(session: Session, frames: Sequence[Frame], question: str, fps: 
     return inputs
 
 
-def canvas_of(session: Any) -> Canvas | None:
-    """The resolution that the first frame has chosen, of a session or of retrieval."""
-    canvas: Canvas | None = session._canvas if hasattr(session, "_canvas") else session._at.canvas
-    return canvas
-
-
 def looped_positions(session: Session, frames: int, tokens: int, fps: float) -> torch.Tensor:
     """Positions of all tokens, one by one: `[3, 1, tokens]` from the paper's words for M-RoPE, else `[1, tokens]`."""
-    canvas = canvas_of(session)
+    canvas = processors.canvas_of(session)
     assert canvas is not None
     if session.model.family in processors.EXPANSIONS:
         return torch.tensor([list(range(tokens))])

@@ -11,10 +11,16 @@ from typing import Any
 
 import torch
 
-from infinipot_v.models.base import Model
+from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.preprocess import normalise
 from infinipot_v.session import Session
 from infinipot_v.types import Frame
+
+
+def canvas_of(session: Any) -> Canvas | None:
+    """The resolution that the first frame has chosen, of a session or of retrieval."""
+    canvas: Canvas | None = session._canvas if hasattr(session, "_canvas") else session._at.canvas
+    return canvas
 
 
 def llava_onevision(frames: Sequence[Frame], cells: int, opening: str) -> str:
@@ -72,7 +78,7 @@ def ids(model: Model, whole: str) -> list[int]:
 
 def inputs(session: Session, frames: Sequence[Frame], question: str) -> dict[str, torch.Tensor]:
     """Arguments of the plain model for a whole video and one question."""
-    model, canvas = session.model, (session._canvas if hasattr(session, "_canvas") else session._at.canvas)
+    model, canvas = session.model, canvas_of(session)
     assert canvas is not None
     whole = text(model, frames, canvas.grid.tokens, question, session.dialogue.system)
     pixels = normalise(model.pictures(frames, canvas), model.recipe)
