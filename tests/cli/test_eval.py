@@ -61,3 +61,11 @@ def test_the_experiments_take_no_orders(run):
     assert code == 2 and "--ablations" in err
     code, _, err = run("eval", "pocket", "--ablations", "--seeds", "0:2", "--budgets", "1/2")
     assert code == 2 and "leave out --budgets, --seeds" in err
+
+
+def test_the_quick_experiments(run):
+    """All of the paper's experiments in small, four minutes of one core: the command that makes the whole table."""
+    code, _, err = run("eval", "pocket", "--ablations", "--quick", "--out", "quick")
+    assert code == 0, err
+    assert "VaN, reversed" in Path("quick/ablations.md").read_text()
+    assert {path.name for path in Path("quick").iterdir()} >= {"ablations.json", "ablations.jsonl", "ablations.md"}
