@@ -173,6 +173,39 @@ def test_after_kill_9_it_goes_on_from_the_last_autosave(long_clip, folder, run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_last_save_waits_until_the_file_is_whole(clip, folder, run, monkeypatch, number):
+    usual = Session.save
+
+    def save(session, path, **more):
+        signal.raise_signal(number)
+        return usual(session, path, **more)
+
+    monkeypatch.setattr(Session, "save", save)
+    code, out, _ = run("watch", clip, "--save", FILE, "--model", folder, *SMALL, "--autosave", 0)
+    assert code == 0 and f"saved in {FILE}" in out and describe(FILE, check=True).report.frames == 40
+
+
+def test_older_saves_lie_beside_the_file_that_a_link_names(clip, folder, run):
+    os.mkdir("real")
+    os.symlink(f"real/{FILE}", "link.ivm.safetensors")
+    line = ("--model", folder, *SMALL, "--autosave-frames", 8, "--autosave-keep", 3)
+    assert run("watch", clip, "--save", "link.ivm.safetensors", *line)[0] == 0
+    assert sorted(os.listdir("real")) == ["day.1.ivm.safetensors", "day.2.ivm.safetensors", FILE]
+    watched = [describe(f"real/{name}").report.frames for name in (FILE, "day.1.ivm.safetensors")]
+    assert watched[0] == 40 and os.path.islink("link.ivm.safetensors")
+
+
+@pytest.mark.parametrize("watched", ["monday", 3, {"paths": 3}, {"paths": [], "sizes": [], "span": {}}])
+def test_extra_of_somebody_else_is_left_alone(clip, folder, run, watched):
+    run("watch", clip, "--save", FILE, "--model", folder, *SMALL)
+    session = Session.load(FILE, load_model(folder, device="cpu"))
+    session.save(FILE, extra={"watched": watched, "mine": 1})
+    assert run("memory", "info", FILE)[0] == 0
+    assert run("watch", clip, "--resume", FILE, "--fps", 10)[0] == 0
+    assert describe(FILE).extra["mine"] == 1 and describe(FILE).report.frames == 80
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_signal_saves_first(long_clip, folder, run, number):
     command = ["watch", long_clip, "--save", FILE, "--model", folder, "--fps", 10, "--tokens-per-step", 16,
                "--budget", 96, "--autosave-frames", 8]  # fmt: skip
@@ -238,6 +271,8 @@ def test_a_memory_is_described_and_trimmed_without_its_video(clip, folder, run):
         ("ask saved.ivm.safetensors What? --model OTHER", "of another model"),
         ("memory info nothing.ivm.safetensors", "there is no such file"),
         ("memory info CLIP", "no memory of ours"),
+        ("memory trim saved.ivm.safetensors --budget 48 --save CLIP", "is there already"),
+        (f"watch CLIP --save {'x' * 250} --model FOLDER", "File name too long"),
         ("memory trim saved.ivm.safetensors", "--budget 2048 --save smaller"),
         ("memory trim saved.ivm.safetensors --budget 4096 --save new.ivm.safetensors", "does not trim a memory of 96"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,7 +37,8 @@ def info(
     from infinipot_v.saving import describe
 
     contents = describe(file, check=check)
-    typer.echo(json.dumps(asdict(contents)) if as_json else _told(contents, check))
+    told = {**asdict(contents), "last_seconds": contents.last_seconds if contents.report.frames else None}
+    typer.echo(json.dumps(told) if as_json else _told(contents, check))
 
 
 @app.command()
@@ -51,12 +52,13 @@ def trim(
     """Compress a saved memory once, by its own policy, into a smaller budget."""
     from infinipot_v.budget import Budget
     from infinipot_v.cli import building, reopening
-    from infinipot_v.saving import writable
+    from infinipot_v.saving.replacing import check_place
     from infinipot_v.session import Session
 
     if budget is None or save is None:
         raise UserError("memory trim needs the new cap and a file: --budget 2048 --save smaller.ivm.safetensors")
-    writable(save)
+    reopening.check_new(save, file)
+    check_place(save)
     kept = reopening.kept(file, checkpoint, Memory(), Answers())
     own = kept.contents.setup["budget"]
     cap = Budget.parse(budget, keep=float(own["keep"]), room=int(own["room"]))
@@ -73,9 +75,10 @@ def _told(contents: Contents, checked: bool) -> str:
     """The lines of `memory info`."""
     from infinipot_v.cli.progress import clock
     from infinipot_v.cli.sizes import size
+    from infinipot_v.sources.stretch import Stretch
 
     report = contents.report
-    stretch: Any = contents.extra.get("watched") or {}
+    stretch = Stretch.from_json(contents.extra.get("watched"))
     rows = {
         "model": f"{contents.model} ({contents.family}, {contents.dtype})",
         "watched": f"{clock(report.seconds)}, {report.frames} frames, {report.seen_tokens} tokens",
@@ -83,7 +86,7 @@ def _told(contents: Contents, checked: bool) -> str:
         "memory": f"{size(report.nbytes)} of at most {size(report.cap_bytes)}",
         "policy": report.policy,
         "dialogue": f"{contents.turns} turns",
-        "source": ", ".join(stretch.get("paths", [])) + (", to its end" if stretch.get("over") else ""),
+        "source": "" if stretch is None else ", ".join(stretch.paths) + (", all of it" if stretch.all else ""),
         "saved": f"{contents.saved}, by infinipot-v {contents.version}, format {contents.format}",
         "file": f"{size(contents.bytes)}{', every checksum is right' if checked else ''}",
     }

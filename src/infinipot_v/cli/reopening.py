@@ -26,6 +26,13 @@ def is_memory(path: Path) -> bool:
     return path.name.endswith(SUFFIX)
 
 
+def check_new(save: Path, allowed: Path | None) -> None:
+    """Raise `UserError` where a save would take the place of a file, other than the `allowed` one."""
+    same = allowed is not None and allowed.exists() and save.exists() and save.samefile(allowed)
+    if save.exists() and not same:
+        raise UserError(f"{save} is there already: go on with it (--resume), remove it, or give another --save")
+
+
 @dataclass(frozen=True)
 class Kept:
     """A memory's file, looked into before the model is loaded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infinipot_v.cli.options import Answers, Checkpoint, Footage, Json, Memory, Saving
+from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def watch(
             session = building.session_of(model, limits, footage, memory, answers, live=source.duration is None)
         else:
             session = reopening.session_of(kept, model)
-        watching = Recording(session, source, target, saving)
+        watching = Recording(session, source, target, saving, kept.contents.extra if saving.resume else None)
         watching.run()
         result = {**watching.result(), "model": name}
         if source.damage:
@@ -68,31 +69,31 @@ def watch(
 
 def _target(saving: Saving) -> Path:
     """Where the memory goes. Raises `UserError` for nowhere, and `SaveError` where another memory would be lost."""
-    from infinipot_v.saving import writable
+    from infinipot_v.cli import reopening
+    from infinipot_v.saving.replacing import check_place
 
     target = saving.save or saving.resume
     if target is None:
         raise UserError("watch needs a file for the memory: --save day.ivm.safetensors (ask answers without one)")
-    if saving.save is not None and saving.save.exists() and not _same(saving.save, saving.resume):
-        raise UserError(f"{saving.save} is there already: go on with it (--resume), remove it, or give another --save")
+    if saving.save is not None:
+        reopening.check_new(saving.save, saving.resume)
     if saving.autosave < 0 or saving.autosave_keep < 1 or (saving.autosave_frames or 1) < 1:
         raise UserError("--autosave is in seconds (0: never), --autosave-frames and --autosave-keep at least 1")
-    writable(target)
+    check_place(target)
     return target
-
-
-def _same(one: Path, other: Path | None) -> bool:
-    return other is not None and other.exists() and one.samefile(other)
 
 
 class Recording:
     """A session that watches a source and is saved on the way, and at the end, however the watching ends."""
 
-    def __init__(self, session: Session, source: Rest, target: Path, saving: Saving) -> None:
+    def __init__(
+        self, session: Session, source: Rest, target: Path, saving: Saving, kept: Mapping[str, Any] | None = None
+    ) -> None:
         from infinipot_v.cli.progress import Watching
         from infinipot_v.saving import Autosave
 
         self.session, self.source, self.target = session, source, target
+        self._kept = dict(kept or {})
         self.interrupted, self.ended, self.saved = False, False, 0
         self._bar = Watching(session, source.expected_frames)
         clocked = [f"{saving.autosave:g} s"] if saving.autosave else []
@@ -110,7 +111,7 @@ class Recording:
         before = self.session.report().frames
         frames: Iterator[Any] = self._bar.over(self.source)
         try:
-            with _terminated_as_interrupted(), self._bar.shown():
+            with terminated_as_interrupted(), self._bar.shown():
                 self.session.watch(frames if self._autosave is None else self._autosave.over(frames))
         except KeyboardInterrupt:
             if self.session.report().frames == before:
@@ -128,7 +129,15 @@ class Recording:
         self._save()
 
     def _save(self) -> None:
+        """At the end; a signal that comes meanwhile waits until the file is whole."""
         self.ended = True
+        try:
+            with terminated_as_interrupted(), deferred_interrupts():
+                self._save_now()
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _save_now(self) -> None:
         if self._autosave is None:
             self.saved = self.session.save(self.target, extra=self.extra())
         else:
@@ -137,7 +146,7 @@ class Recording:
     def extra(self) -> dict[str, Any]:
         """What goes into the file beside the memory: how far the source has come, and what a kill would lose now."""
         reached = self.source.stretch.reached(self.session.newest, self.source.over)
-        return {"watched": reached.as_json(), "at_risk": None if self.ended else self._interval}
+        return {**self._kept, "watched": reached.as_json(), "at_risk": None if self.ended else self._interval}
 
     def result(self) -> dict[str, Any]:
         """The parts `video`, `memory` and `saved` of the JSON."""
@@ -153,7 +162,7 @@ class Recording:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM ends the watching as Ctrl-C does: service managers send it, and the memory is saved."""
     before = signal.getsignal(signal.SIGTERM)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -21,6 +22,10 @@ Extra = Callable[[], Mapping[str, object]]
 
 class Saved(Protocol):
     """What is saved on the way: a `Session`."""
+
+    @property
+    def newest(self) -> float:
+        """See `Session.newest`."""
 
     def save(self, path: str | Path, *, extra: Mapping[str, object] | None = None) -> int:
         """See `Session.save`."""
@@ -48,10 +53,11 @@ class Autosave:
     ) -> None:
         if (seconds is not None and not seconds > 0) or (frames is not None and frames < 1):
             raise UserError("an autosave needs an interval above 0 seconds, or of at least one frame")
+        if not isinstance(keep, int) or not isinstance(frames, int | None):
+            raise UserError("keep and frames are whole numbers")
         if keep < 1:
             raise UserError(f"keep={keep} saves would leave no file: keep at least 1")
-        writable(path)
-        self._session, self._path, self._extra = session, Path(path), extra
+        self._session, self._path, self._extra = session, writable(path), extra
         self._seconds, self._frames, self._keep = seconds, frames, keep
         self._began()
 
@@ -64,12 +70,12 @@ class Autosave:
         for frame in frames:
             yield frame
             self._since += 1
-            if self._due():
+            if self._due() and math.isfinite(self._session.newest):  # before the first step there is nothing
                 try:
                     self.save()
                 except SaveError as error:
                     self._began()
-                    warnings.warn(f"the memory was not saved at {frame.seconds:g} s: {error}", stacklevel=2)
+                    warnings.warn(f"the memory was not saved at {self._session.newest:g} s: {error}", stacklevel=2)
 
     def save(self) -> int:
         """Save now, and return the file's bytes. Raises `SaveError`; the files of before are then as they were."""

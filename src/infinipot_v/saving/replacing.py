@@ -59,6 +59,19 @@ def writable(path: str | Path) -> Path:
     return target
 
 
+def check_place(path: str | Path) -> None:
+    """Raise `SaveError` unless a file could be made there now: long work asks before it begins."""
+    target = writable(path)
+    probe = target.with_name(f".{target.name}.{os.getpid()}{PART}")
+    try:
+        _created(probe, target).close()
+    except OSError as error:
+        raise SaveError(f"cannot save {path}: {error.strerror or error}; {_STAYS}") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
 def _created(part: Path, target: Path) -> BinaryIO:
     """A new file with the permissions of the one that it will replace."""
     part.unlink(missing_ok=True)

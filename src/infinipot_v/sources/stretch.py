@@ -44,7 +44,9 @@ class Stretch:
             match found:
                 case {"paths": [*paths], "sizes": [*sizes], "span": span, **rest}:
                     more: dict[str, Any] = {str(name): value for name, value in rest.items()}
-                    return cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **more)
+                    found = cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **more)
+                    times = (found.offset, *(time for time in (found.first, found.last) if time is not None))
+                    return found if all(map(math.isfinite, times)) and paths else None
         except (TypeError, ValueError):
             pass
         return None
@@ -52,6 +54,11 @@ class Stretch:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**asdict(self), "paths": list(self.paths), "sizes": list(self.sizes)}
+
+    @property
+    def all(self) -> bool:
+        """Whether the files were watched to their own end."""
+        return self.over and self.span.end is None
 
     def same_files(self, other: Stretch) -> bool:
         """Whether both watch the same files, unchanged in size."""
