@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from infinipot_v.cli.counting import counting
-from infinipot_v.cli.eval import check_folder, kept
-from infinipot_v.types import UserError
+from infinipot_v.cli.eval import check_folder, kept, pictured
 
 if TYPE_CHECKING:
     from infinipot_v.evaluate.experiments.base import Experiment, Results
@@ -71,7 +70,5 @@ def _run(out: Path, scale: Scale, experiments: Sequence[Experiment], device: str
 def _pictures(out: Path, scale: Scale, experiments: Sequence[Experiment], results: Results) -> None:
     from infinipot_v.evaluate.experiments.drawing import draw
 
-    try:
+    with pictured():
         draw(experiments, scale, results, out)
-    except UserError as error:
-        print(f"no picture: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from infinipot_v.cli.eval import check_folder
+from infinipot_v.cli.eval import check_folder, kept, pictured
 from infinipot_v.types import UserError
 
 STEPS = 43_200
@@ -20,6 +20,7 @@ def run_day(out: Path, seeds: range, steps: int, device: str, as_json: bool) -> 
     """Run what `out` does not hold yet, and write the tables and the picture there."""
     from infinipot_v.cli.progress import on_terminal
     from infinipot_v.cli.quiet import one_thread, quiet_libraries
+    from infinipot_v.evaluate.day.picture import draw
     from infinipot_v.evaluate.day.running import Scale, read, run
     from infinipot_v.evaluate.day.summary import markdown, summary
     from infinipot_v.models.load import load_model
@@ -32,22 +33,12 @@ def run_day(out: Path, seeds: range, steps: int, device: str, as_json: bool) -> 
     one_thread()
     scale = Scale(steps=steps, seeds=tuple(seeds))
     end = "\r" if on_terminal() else "\n"
-    try:
+    with kept(out):
         run(out, scale, load_model("pocket", device=device), lambda line: print(f"{line}   ", end=end, file=sys.stderr))
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"{out} keeps what is done, and the same command goes on from it") from error
     found = read(out, scale)
     told = summary(found, scale)
     (out / "day.json").write_text(json.dumps(told, indent=1) + "\n")
     (out / "day.md").write_text(markdown(told))
-    _picture(found, told, out / "day.png")
+    with pictured():
+        draw(found, told, out / "day.png")
     typer.echo(json.dumps(told) if as_json else markdown(told), nl=as_json)
-
-
-def _picture(found: dict[str, object], told: dict[str, object], path: Path) -> None:
-    from infinipot_v.evaluate.day.picture import draw
-
-    try:
-        draw(found, told, path)
-    except UserError as error:
-        print(f"no picture: {error}", file=sys.stderr)

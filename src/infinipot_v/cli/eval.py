@@ -79,6 +79,7 @@ def evaluate(
         run_ablations(out, quick, device, as_json)
         return
     log = run_benchmark(benchmark, model, names_of(policies), fractions_of(budgets), out / f"{name}.jsonl", device)
+    from infinipot_v.evaluate.figures import draw
     from infinipot_v.evaluate.rows import as_json as plain
     from infinipot_v.evaluate.rows import markdown, narrow, rows_of
 
@@ -90,7 +91,8 @@ def evaluate(
     (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / f"{name}.md").write_text(markdown(rows))
     title = f"{name} benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s"
-    _picture(rows, out / f"{name}.png", title)
+    with pictured():
+        draw(rows, out / f"{name}.png", title)
     typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / name}.md")
 
 
@@ -189,10 +191,10 @@ def fractions_of(text: str) -> list[Fraction]:
         raise UserError(f"cannot read the budgets {text!r}: write shares of the full cache, as in 1/4,1/16") from error
 
 
-def _picture(rows: Any, path: Path, title: str) -> None:
-    from infinipot_v.evaluate.figures import draw
-
+@contextmanager
+def pictured() -> Iterator[None]:
+    """Draw inside this block; where nothing can be drawn, say why, and go on without."""
     try:
-        draw(rows, path, title)
+        yield
     except UserError as error:
         print(f"no picture: {error}", file=sys.stderr)

@@ -27,7 +27,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     fails. A symbolic link is followed. Raises `SaveError` where nothing can be written, and leaves nothing behind.
     """
     target = writable(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}{PART}")
+    part = _part(target)
     try:
         _clear(target)
         with _created(part, target) as file:
@@ -38,13 +38,15 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         part.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise SaveError(f"cannot save {path}: {error.strerror or error}; {_STAYS}") from error
+        raise _refused(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-_STAYS = "free some space, or write elsewhere (the session, and what was there before, are untouched)"
+def _refused(path: str | Path, error: OSError) -> SaveError:
+    remedy = "free some space, or write elsewhere (the session, and what was there before, are untouched)"
+    return SaveError(f"cannot save {path}: {error.strerror or error}; {remedy}")
 
 
 def writable(path: str | Path) -> Path:
@@ -62,14 +64,18 @@ def writable(path: str | Path) -> Path:
 def check_place(path: str | Path) -> None:
     """Raise `SaveError` unless a file could be made there now: long work asks before it begins."""
     target = writable(path)
-    probe = target.with_name(f".{target.name}.{os.getpid()}{PART}")
+    probe = _part(target)
     try:
         _created(probe, target).close()
     except OSError as error:
-        raise SaveError(f"cannot save {path}: {error.strerror or error}; {_STAYS}") from error
+        raise _refused(path, error) from error
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}{PART}")
 
 
 def _created(part: Path, target: Path) -> BinaryIO:
