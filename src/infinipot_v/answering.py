@@ -49,6 +49,13 @@ class Answering:
             self.cache.rollback()
         return self._answer(text, count, first, time.perf_counter() - began)
 
+    def first_logits(self) -> Tensor:
+        """Logits of the answer's first token, float32 `[vocabulary]`; the cache rolls back."""
+        try:
+            return self._question()
+        finally:
+            self.cache.rollback()
+
     def _question(self) -> Tensor:
         """Prefill what is shown, and the question."""
         self.cache.rollback()
@@ -67,3 +74,13 @@ class Answering:
         asked = self.prepared
         finish = asked.finish(count, text.stopped)
         return Answer(asked.question, text.text, count, first or seconds, seconds, finish, asked.dropped_turns)
+
+
+def finished(pieces: Generator[str, None, Answer]) -> Answer:
+    """The answer at the end of its pieces."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from infinipot_v.answering import Answering
+from infinipot_v.answering import Answering, finished
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
 from infinipot_v.dialogue import Dialogue
@@ -249,13 +249,14 @@ class Session:
 
     def ask(self, question: str, *, remember: bool = True, decoding: Decoding | None = None) -> Answer:
         """Answer from the memory and leave it exactly as it was; see `stream`."""
-        pieces = self.stream(question, remember=remember, decoding=decoding)
-        while True:
-            try:
-                next(pieces)
-            except StopIteration as end:
-                answer: Answer = end.value
-                return answer
+        return finished(self.stream(question, remember=remember, decoding=decoding))
+
+    def first_logits(self, question: str) -> Tensor:
+        """Logits of the first token of an answer, float32 `[vocabulary]`; memory and dialogue stay as they are.
+
+        Raises `UserError` as `stream` does.
+        """
+        return self._answer_to(question, self.decoding).first_logits()
 
     def check_question(self, question: str) -> None:
         """Raise what `ask` would for a question that is empty or too long for the room, before anything is watched."""
@@ -274,16 +275,18 @@ class Session:
         finished turn joins the dialogue, which is text and is prefilled again, after the video, by the next question.
         Raises `UserError` for an empty question, before anything was watched, and when it does not fit the room.
         """
+        answering = self._remembering(self._answer_to(question, decoding or self.decoding), remember)
+        self._answering = weakref.ref(answering)
+        return answering
+
+    def _answer_to(self, question: str, decoding: Decoding) -> Answering:
         self._end_answer()
         if self._at.canvas is None:
             raise UserError("nothing has been watched yet: watch a source first")
-        decoding = decoding or self.decoding
         shown, clock = self._shown()
         room = self.cache.budget.room - sum(block.steps.numel() for block, _ in shown)
         prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
-        answering = self._remembering(Answering(self.model, self.cache, clock, prepared, decoding, shown), remember)
-        self._answering = weakref.ref(answering)
-        return answering
+        return Answering(self.model, self.cache, clock, prepared, decoding, shown)
 
     def _remembering(self, answering: Answering, remember: bool) -> Generator[str, None, Answer]:
         answer = yield from answering.run()

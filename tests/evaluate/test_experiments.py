@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinipot_v import load_model
+from infinipot_v.evaluate.base import Manner
 from infinipot_v.evaluate.experiments import EXPERIMENTS, compactions, dialogue, paper, trials
 from infinipot_v.evaluate.experiments.base import Arm, Results, score_of
 from infinipot_v.evaluate.experiments.report import as_json, as_markdown
@@ -65,7 +66,7 @@ def test_everybody_has_as_many_trials():
 def test_a_stream_has_the_compactions_that_it_is_named_after(pocket, count):
     arm = next(a for a in compactions.arms(replace(FULL, compactions=((count, 1),)), Results([])))
     item = (benchmark := Pictures(arm.specs)).item(arm.specs[0])
-    watcher = arm.contender.watcher(pocket, item, None, benchmark.room)
+    watcher = arm.contender.watcher(pocket, item, benchmark.manner)
     with benchmark.frames(item) as frames:
         watcher.watch(list(frames))
     report = watcher.session.report()
@@ -170,7 +171,7 @@ def test_a_memory_that_knows_a_question_is_told_its_words(pocket):
     spec = Spec(1_000_000, 128, turns=True)
     item = Pictures([spec]).item(spec)
     arm = next(a for a in dialogue.arms(FULL, Results([])) if a.condition == "turn 3")
-    told = arm.contender.watcher(pocket, item, None, 96).session.cache.policy.question
+    told = arm.contender.watcher(pocket, item, Manner(room=96)).session.cache.policy.question
     assert told == next(asked.text for asked in item.questions if asked.kind == "turn 3")
 
 

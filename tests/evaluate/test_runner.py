@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -27,22 +27,22 @@ from infinipot_v.evaluate.records import Record, RecordLog, read_records
 from infinipot_v.evaluate.rows import DELAYED, markdown, rows_of
 from infinipot_v.evaluate.statistics import paired_difference, wilson
 from infinipot_v.reduction import make_reduction
-from infinipot_v.types import Frame, UserError
+from infinipot_v.types import Answer, Frame, UserError
 
 
 class Ledger:
     """A watcher that only writes down what it was shown."""
 
-    held_tokens, nbytes = 3, 5
+    held_tokens, seen_tokens, nbytes = 3, 4, 5
 
     def __init__(self) -> None:
         self.seen: list[float] = []
 
-    def watch(self, frames: Sequence[Frame]) -> None:
+    def watch(self, frames: Iterable[Frame]) -> None:
         self.seen += [frame.seconds for frame in frames]
 
-    def ask(self, question: str) -> str:
-        return f"{len(self.seen)}"
+    def ask(self, question: str) -> Answer:
+        return Answer(question, f"{len(self.seen)}", 1, 0.1, 0.2, "stop")
 
 
 class Counting(Benchmark):
@@ -79,7 +79,7 @@ class Fake(Contender):
 @given(st.lists(st.floats(0, 30), max_size=6), st.integers(0, 25), st.booleans())
 def test_questions_come_when_exactly_the_frames_before_them_were_watched(times, frames, at_end):
     benchmark = Counting([*sorted(times), *[None] * at_end], frames)
-    records = list(runner.records_of(benchmark, None, Fake("uniform"), benchmark.items()[0], 1))
+    records = list(runner.records_of(benchmark, None, Fake("uniform"), benchmark.items()[0]))
     assert [record.correct for record in records] == [True] * (len(times) + at_end)
 
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from infinipot_v.evaluate.base import Item
-from infinipot_v.evaluate.contenders import DECODING, Contender, contenders
+from infinipot_v.evaluate.base import SHORT, Item, Manner
+from infinipot_v.evaluate.contenders import Contender, contenders
 from infinipot_v.evaluate.sharing import SharedVision
 from infinipot_v.types import UserError
 from tests.families import FAMILIES
@@ -21,13 +21,13 @@ def test_it_watches_and_answers_and_says_that_it_holds_everything(loaded, family
     step = step_tokens(model)
     item, frames = Item("one", steps * step, step, ()), noise_frames(steps * model.frames_per_step)
     watchers = [
-        Contender(policy, Fraction(1, 4)).watcher(SharedVision(model), item, resolution(model))
+        Contender(policy, Fraction(1, 4)).watcher(SharedVision(model), item, Manner(resolution(model)))
         for policy in ("rekv", "full")
     ]
     for watcher in watchers:
         watcher.watch(frames[:-2])
         first = watcher.ask("What is it?")
-        assert watcher.ask("What is it?") == first
+        assert watcher.ask("What is it?").text == first.text
         watcher.watch(frames[-2:])
         watcher.ask("And now?")
     retrieval, full = watchers
@@ -46,15 +46,15 @@ def test_it_watches_and_answers_and_says_that_it_holds_everything(loaded, family
 )  # fmt: skip
 def test_the_share_is_that_of_window_and_fetched_steps(loaded, share, window, local, blocks):
     item = Item("one", 256, 8, ())
-    watcher = Contender(f"rekv+window={window}", share).watcher(loaded("qwen2_vl"), item, 8)
+    watcher = Contender(f"rekv+window={window}", share).watcher(loaded("qwen2_vl"), item, Manner(8))
     assert (watcher.session.cache.local, watcher.session.cache.blocks) == (local, blocks)
-    assert watcher.session.decoding == DECODING
+    assert watcher.session.decoding == SHORT
 
 
 def test_options_reach_the_session(loaded, tmp_path):
     item = Item("one", 64, 4, ())
     watcher = Contender(f"rekv+positions=original+where={tmp_path}", Fraction(1, 2)).watcher(
-        loaded("llava_onevision"), item, None, room=77
+        loaded("llava_onevision"), item, Manner(room=77)
     )
     watcher.watch(noise_frames(4))
     report = watcher.session.report()

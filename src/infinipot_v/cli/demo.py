@@ -72,14 +72,14 @@ def _watch(benchmark: PocketBenchmark, model: Model, contender: Contender, item:
 
     if quietly:
         with status(f"watching with {contender.policy}"):
-            return list(records_of(benchmark, model, contender, item, tokens_per_step=item.step_tokens))
+            return list(records_of(benchmark, model, contender, item))
     typer.echo(
         f"\nA synthetic camera, {item.seconds:.0f} s. The full cache would hold {item.tokens} tokens a layer and head; "
         f"this memory may hold {int(item.tokens * contender.fraction)}.\n"
     )
     shown = []
     with _moving_bar(benchmark, item.seconds) as (watched, say):
-        for record in records_of(watched, model, contender, item, tokens_per_step=item.step_tokens):
+        for record in records_of(watched, model, contender, item):
             say(_line(record, item))
             shown.append(record)
     return shown

@@ -7,14 +7,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from infinipot_v.types import Frame
+from infinipot_v.generate import Decoding
+from infinipot_v.models.base import Model
+from infinipot_v.types import Frame, UserError
+
+SHORT = Decoding(max_new_tokens=8)
+"""An answer of a word or two."""
+
+
+class BrokenVideo(UserError):
+    """A video is missing or cannot be read: nothing that the person who runs the benchmark did wrong."""
 
 
 @dataclass(frozen=True)
 class Asked:
     """One question of an item. `at` is when the stream must have come to (seconds), None: at its end.
 
-    `kind` and `delay` (seconds since the evidence left the picture) are what results are broken down by.
+    `kind` and `delay` (seconds since the evidence left the picture) are what results are broken down by; so is
+    `group`, a wider cut that some benchmarks have. Polls of one question share a `series`. Of a yes-or-no question
+    (`yes_no`) the probability of yes against no is recorded beside the reply. `options` are those of a choice.
+    `identity` is the benchmark's own number of the question.
     """
 
     text: str
@@ -22,6 +34,11 @@ class Asked:
     kind: str
     at: float | None = None
     delay: float = 0.0
+    group: str = ""
+    series: str = ""
+    yes_no: bool = False
+    options: tuple[str, ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Item:
     """One stream and its questions, in the order in which they are asked.
 
     `tokens` is what a full cache would hold at its end, `step_tokens` what one step takes; `seconds` is its length.
+    A benchmark that knows them only with a model and the file in hand says 0 here, and them in `Benchmark.sized`.
     """
 
     name: str
@@ -38,12 +56,27 @@ class Item:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How every contender watches and answers: resolution (see `Session`), room, system prompt, decoding.
+
+    `frames` is how many frames the control without a memory sees.
+    """
+
+    tokens_per_step: int | None = None
+    max_pixels: int | None = None
+    room: int = 512
+    system: str | None = None
+    decoding: Decoding = SHORT
+    frames: int = 4
+
+
 class Benchmark(ABC):
     """Items, prompt, score. `settings` are everything that a result depends on beside model and policy."""
 
     name: str
-    room: int = 512
-    """Slots beside |M| for one question and its answer (`Budget.room`)."""
+    manner: Manner = Manner()
+    """How it is watched and answered; `Manner.room` are the slots beside |M| for one question and its answer."""
 
     @property
     @abstractmethod
@@ -53,6 +86,10 @@ class Benchmark(ABC):
     @abstractmethod
     def items(self) -> Iterable[Item]:
         """All items, in a fixed order."""
+
+    def sized(self, item: Item, model: Model) -> Item:
+        """The item with its tokens known, right before it is watched; may raise `UserError` for a broken video."""
+        return item
 
     @abstractmethod
     def frames(self, item: Item) -> AbstractContextManager[Iterator[Frame]]:
@@ -65,3 +102,7 @@ class Benchmark(ABC):
     @abstractmethod
     def correct(self, asked: Asked, reply: str) -> bool:
         """Whether a reply is right."""
+
+    def parsed(self, asked: Asked, reply: str) -> bool:
+        """Whether an answer could be read out of a reply, right or wrong; a benchmark of free text always can."""
+        return True

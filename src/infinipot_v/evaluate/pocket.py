@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from infinipot_v.evaluate.base import Asked, Benchmark, Item
+from infinipot_v.evaluate.base import Asked, Benchmark, Item, Manner
 from infinipot_v.pocket import FPS, Question, Stream, make_stream
 from infinipot_v.pocket.seeds import split_of
 from infinipot_v.sources import open_source
@@ -22,7 +22,7 @@ class PocketBenchmark(Benchmark):
     """Streams of `steps` steps for every seed of `seeds`, written as mp4 and read back by the file source."""
 
     name = "pocket"
-    room = 64  # questions and answers of this world are short
+    manner = Manner(room=64)  # questions and answers of this world are short
 
     def __init__(self, seeds: range, steps: int = 128) -> None:
         self.seeds, self.steps = seeds, steps
@@ -39,7 +39,7 @@ class PocketBenchmark(Benchmark):
             "seeds": [self.seeds.start, self.seeds.stop],
             "splits": self.splits,
             "steps": self.steps,
-            "room": self.room,
+            "room": self.manner.room,
         }
 
     def items(self) -> Iterable[Item]:

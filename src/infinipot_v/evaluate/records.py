@@ -15,7 +15,14 @@ from infinipot_v.types import UserError
 
 @dataclass(frozen=True)
 class Record:
-    """One question, asked of one contender. `of` is the number of questions of its item."""
+    """One question, asked of one contender. `of` is the number of questions of its item.
+
+    `budget_fraction` is the share of the full cache; where the limit is an absolute `budget`, it is what that was of
+    this item's. `held_tokens`, `seen_tokens` and `nbytes` are those right before the question, `seconds` the time of
+    the answer and `first_token_seconds` that of its first token. `frames` were watched by then, in `watching_seconds`
+    of the clock, which is decoding, vision, prefill and compaction; `video_seconds` is how far into the video it was.
+    `chance` is the probability of yes against no, of a yes-or-no question.
+    """
 
     policy: str
     budget_fraction: float
@@ -31,10 +38,32 @@ class Record:
     held_tokens: int
     nbytes: int
     seconds: float
+    budget: str = ""
+    group: str = ""
+    series: str = ""
+    identity: str = ""
+    at: float | None = None
+    parsed: bool = True
+    chance: float | None = None
+    seen_tokens: int = 0
+    first_token_seconds: float = 0.0
+    frames: int = 0
+    watching_seconds: float = 0.0
+    video_seconds: float = 0.0
+
+    @property
+    def limit(self) -> float | str:
+        """What the contender might hold: a budget as it was written, or a share of the full cache."""
+        return self.budget or self.budget_fraction
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that it belongs to."""
+        return self.policy, self.limit, self.item
 
 
-Unit = tuple[str, float, str]
-"""Policy, share and item: what is done again whole when it was interrupted."""
+Unit = tuple[str, float | str, str]
+"""Policy, limit and item: what is done again whole when it was interrupted."""
 
 
 class RecordLog:
@@ -59,7 +88,7 @@ class RecordLog:
         if settings != self.settings:
             raise UserError(f"{self.path} was made with other settings: give another --out, or remove it")
         for record in records:
-            self._units[record.policy, record.budget_fraction, record.item][record.index] = record
+            self._units[record.unit][record.index] = record
 
     def done(self, unit: Unit) -> bool:
         """Whether all of a unit's questions are recorded."""

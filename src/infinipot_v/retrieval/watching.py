@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies.options import check_choice, option_pair
 from infinipot_v.retrieval.session import POSITIONS, ReKV
 from infinipot_v.retrieval.shelves import MEMORY
-from infinipot_v.types import Frame, UserError
+from infinipot_v.types import Answer, Frame, UserError
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,22 @@ class RetrievalWatcher:
     def __init__(self, session: ReKV) -> None:
         self.session = session
 
-    def watch(self, frames: Sequence[Frame]) -> None:
+    def watch(self, frames: Iterable[Frame]) -> None:
         """Watch on."""
         self.session.watch(frames)
 
-    def ask(self, question: str) -> str:
+    def ask(self, question: str) -> Answer:
         """Answer, and forget the question."""
-        return self.session.ask(question, remember=False).text
+        return self.session.ask(question, remember=False)
+
+    def chance(self, question: str) -> float | None:
+        """Not known of it: what it fetches is fetched layer by layer, for one answer."""
+        return None
+
+    @property
+    def seen_tokens(self) -> int:
+        """Stream tokens that went in; it keeps them all."""
+        return self.held_tokens
 
     @property
     def held_tokens(self) -> int:

@@ -13,10 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from infinipot_v.evaluate.base import Asked, Item
-from infinipot_v.evaluate.contenders import Contender, Remembering, Watcher
+from infinipot_v.evaluate.base import Asked, Item, Manner
+from infinipot_v.evaluate.contenders import Contender
 from infinipot_v.evaluate.day.questions import Day, correct
 from infinipot_v.evaluate.sharing import SharedVision
+from infinipot_v.evaluate.watchers import Remembering, Watcher
 from infinipot_v.models.base import Model
 from infinipot_v.session import Session
 from infinipot_v.types import Frame
@@ -60,7 +61,7 @@ def watch(
     shared: Any = SharedVision(model)
     item = Item(str(day.seed), day.steps * STEP_TOKENS, STEP_TOKENS, day.questions)
     watchers = {
-        name: Contender(CONTENDERS[name], Fraction(memory_steps, day.steps)).watcher(shared, item, None, ROOM)
+        name: Contender(CONTENDERS[name], Fraction(memory_steps, day.steps)).watcher(shared, item, Manner(room=ROOM))
         for name in names
     }
     ours = watchers[OURS]
@@ -82,7 +83,7 @@ def watch(
 
 def guess(day: Day, model: Model, answered: Callable[[dict[str, Any]], None]) -> None:
     """The control that sees nothing: what it gets right can be guessed."""
-    blind = Contender(BLIND).watcher(model, Item(str(day.seed), STEP_TOKENS, STEP_TOKENS, ()), None, ROOM)
+    blind = Contender(BLIND).watcher(model, Item(str(day.seed), STEP_TOKENS, STEP_TOKENS, ()), Manner(room=ROOM))
     blind.watch([Frame(picture, seconds) for _, (seconds, picture) in zip(range(2), day.stream.frames(), strict=False)])
     for asked in day.questions:
         answered(_answer(day, BLIND, blind, asked))
@@ -104,7 +105,7 @@ def _pieces(day: Day) -> Iterator[tuple[list[Frame], list[Asked]]]:
 
 
 def _answer(day: Day, name: str, watcher: Watcher, asked: Asked) -> dict[str, Any]:
-    reply = watcher.ask(asked.text)
+    reply = watcher.ask(asked.text).text
     return {"seed": day.seed, "contender": name, **asdict(asked), "reply": reply, "correct": correct(asked, reply)}
 
 

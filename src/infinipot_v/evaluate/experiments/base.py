@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
-from infinipot_v.evaluate.base import Item
-from infinipot_v.evaluate.contenders import Contender, Watcher
+from infinipot_v.evaluate.base import Item, Manner
+from infinipot_v.evaluate.contenders import Contender
 from infinipot_v.evaluate.experiments.scale import SHARE, Scale
 from infinipot_v.evaluate.experiments.streams import TURNS, Spec
 from infinipot_v.evaluate.records import Record, Unit
 from infinipot_v.evaluate.statistics import Difference, paired_difference, wilson
+from infinipot_v.evaluate.watchers import Watcher
 from infinipot_v.models.base import Model
 
 OURS = "infinipot-v"
@@ -27,11 +28,11 @@ class Informed(Contender):
     Its `policy` says which: the option `question` is a turn, as in `snapkv+question=turn 1`.
     """
 
-    def watcher(self, model: Model, item: Item, tokens_per_step: int | None, room: int = 512) -> Watcher:
+    def watcher(self, model: Model, item: Item, manner: Manner) -> Watcher:
         """Open a memory for a stream, the policy's `question` set to the text of that turn."""
         policy, _, turn = self.policy.rpartition(TOLD)
         text = next((asked.text for asked in item.questions if asked.kind == turn), "?")
-        return Contender(policy + TOLD + text, self.fraction).watcher(model, item, tokens_per_step, room)
+        return Contender(policy + TOLD + text, self.fraction).watcher(model, item, manner)
 
 
 @dataclass(frozen=True)

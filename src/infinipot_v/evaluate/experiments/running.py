@@ -41,7 +41,7 @@ def run_experiments(
                 raise UserError(f"stream {item.name} offers no question: give longer streams")
             shared.forget()
             for unit, arm in arms.items():
-                log.write(unit, list(records_of(benchmark, shared, arm.contender, item, None)))
+                log.write(unit, list(records_of(benchmark, shared, arm.contender, item)))
                 done += spec.steps
                 progress(done, total)
     return Results(log.records())

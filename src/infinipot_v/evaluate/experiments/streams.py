@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
-from infinipot_v.evaluate.base import Asked, Benchmark, Item
+from infinipot_v.evaluate.base import Asked, Benchmark, Item, Manner
 from infinipot_v.evaluate.experiments.shots import OWN, with_camera
 from infinipot_v.pocket import Question, Stream, make_stream
 from infinipot_v.pocket.facts import Facts, facts_at
@@ -59,7 +59,7 @@ class Pictures(Benchmark):
     """Any streams of the embedded world, by their specifications."""
 
     name = "pocket-experiments"
-    room = 96  # questions and answers of this world are short; the longest probe of a policy takes 68
+    manner = Manner(room=96)  # questions and answers of this world are short; the longest probe of a policy takes 68
 
     def __init__(self, specs: Sequence[Spec]) -> None:
         self.specs = {spec.name: spec for spec in specs}
@@ -69,7 +69,7 @@ class Pictures(Benchmark):
         """World version and room; which streams take part is the scale's."""
         from infinipot_v.pocket.version import pocket_version
 
-        return {"benchmark": self.name, "world": pocket_version(), "room": self.room}
+        return {"benchmark": self.name, "world": pocket_version(), "room": self.manner.room}
 
     def items(self) -> Iterable[Item]:
         """One item a stream, made when it is its turn."""
