@@ -54,8 +54,8 @@ def limits_of(memory: Memory) -> tuple[Budget, Policy]:
     return budget, make_policy(memory.policy, **dict(option_pair(text) for text in memory.option or ()))
 
 
-def model_of(checkpoint: Checkpoint) -> Model:
-    """Load the model that was named; none named is an error that names some."""
+def model_of(checkpoint: Checkpoint, *, noted: bool = True) -> Model:
+    """Load the model that was named; none named is an error that names some. `noted`: say what pocket is."""
     from infinipot_v.cli.progress import status
     from infinipot_v.cli.quiet import quiet_libraries
 
@@ -64,7 +64,7 @@ def model_of(checkpoint: Checkpoint) -> Model:
     from infinipot_v.models.load import load_model
 
     quiet_libraries()
-    if name == "pocket":
+    if name == "pocket" and noted:
         typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
     options: dict[str, Any] = {"quantization_config": quantization} if quantization else {}
     with status(f"loading {Path(name).name}") if os.path.isdir(name) else nullcontext():

@@ -47,7 +47,7 @@ def demo(
     taking_part = contenders(names_of(policies), [SHARE])
     if not taking_part:
         raise UserError(f"nobody takes part: name policies, as in --policies {POLICIES}")
-    benchmark = benchmark_of("pocket", seeds, steps)
+    benchmark = benchmark_of(seeds, steps)
     first = names_of(policies)[0]
     taking_part.sort(key=lambda contender: contender.policy != first)
     from infinipot_v.cli.quiet import one_thread, quiet_libraries

@@ -1,4 +1,4 @@
-"""`infinipot-v eval`: policies x budgets on a benchmark, the paper's experiments, or a day of video; resumable."""
+"""`infinipot-v eval`: policies x budgets on a benchmark, ours or the field's, or the paper's experiments; resumable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,8 @@ import typer
 
 from infinipot_v.cli.complete import among, several_of
 from infinipot_v.cli.counting import counting
-from infinipot_v.cli.options import DEVICES, Json, flag, models
+from infinipot_v.cli.field import Field
+from infinipot_v.cli.options import Checkpoint, Json, flag
 from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import policy_names
 from infinipot_v.types import UserError
@@ -35,22 +37,47 @@ def contender_names() -> Iterable[str]:
     return dict.fromkeys((*policy_names(), *POLICIES.split(","), "rekv"))
 
 
+def names() -> Iterable[str]:
+    """All benchmarks."""
+    from infinipot_v.evaluate.field import benchmark_names
+
+    return (*BENCHMARKS, *benchmark_names())
+
+
 def evaluate(
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME",
-            help="The benchmark: pocket, or day (24 hours; see docs/day.md).",
-            autocompletion=among(BENCHMARKS),
+            help="The benchmark: pocket, day (24 hours; docs/day.md), or one of the field (docs/benchmarks.md).",
+            autocompletion=among(names),
         ),
     ],
-    model: Annotated[str, flag("NAME", "A checkpoint folder or hub id, or pocket.", choices=models)] = "pocket",
+    field: Field,
+    checkpoint: Checkpoint,
     policies: Annotated[
-        str, flag("NAME,...", "Policies, comma-separated.", complete=several_of(contender_names))
-    ] = POLICIES,
-    budgets: Annotated[str, flag("SHARE,...", "Shares of the full cache, comma-separated.")] = BUDGETS,
-    seeds: Annotated[str, flag("A:B", "Streams A to B - 1; from 0 development, from 1000000 test.")] = SEEDS,
-    steps: Annotated[int, flag("COUNT", "Length of a stream in steps of 2 s.")] = STEPS,
+        str | None,
+        flag(
+            "NAME,...",
+            f"Policies, comma-separated. [pocket: {POLICIES}; else by the recipe]",
+            "--policies",
+            "--policy",
+            complete=several_of(contender_names),
+        ),
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        flag(
+            "SIZE,...",
+            f"Shares of the full cache (1/16), tokens (6144), bytes (512MiB). [pocket: {BUDGETS}; else by the recipe]",
+            "--budgets",
+            "--budget",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, flag("A:B", f"pocket, day: streams A to B - 1; from 0 development, from 1000000 test. [{SEEDS}]")
+    ] = None,
+    steps: Annotated[int | None, flag("COUNT", f"pocket, day: length of a stream in steps of 2 s. [{STEPS}]")] = None,
     ablations: Annotated[
         bool, flag(None, "The paper's experiments instead; an hour. They choose policies and streams.", "--ablations")
     ] = False,
@@ -58,27 +85,42 @@ def evaluate(
     out: Annotated[Path, flag("FOLDER", "Where the records go; a stopped run goes on from them.")] = Path(
         "eval-results"
     ),
-    device: Annotated[str, flag("NAME", "auto, cpu, cuda, ...", choices=DEVICES)] = "auto",
     as_json: Json = False,
 ) -> None:
     """Run a benchmark: every policy at every budget, accuracy by kind of question and by delay."""
+    if name not in BENCHMARKS:
+        from infinipot_v.cli.field import run_field
+
+        _refuse(
+            {"seeds": seeds, "steps": steps, "ablations": ablations or None, "quick": quick or None},
+            "{} are for pocket and day: leave them out",
+        )
+        check_name(name)
+        return run_field(name, field, checkpoint, policies, budgets, out, as_json)
+    _refuse(changed_field(field), f"{{}} are for the benchmarks of the field: leave them out of {name}")
+    given = {"model": checkpoint.model, "policies": policies, "budgets": budgets}
     if name == "day":
-        _day(
-            {"model": model, "policies": policies, "budgets": budgets, "ablations": ablations, "quick": quick},
-            seeds, steps, out, device, as_json,
-        )  # fmt: skip
-        return
+        _refuse({**given, "ablations": ablations or None, "quick": quick or None}, "a day is what it is: leave out {}")
+        return _day(seeds, steps, out, checkpoint.device, as_json)
     if quick and not ablations:
         raise UserError("--quick is for --ablations: give both, or fewer --seeds")
-    benchmark = benchmark_of(name, seeds, steps)
     if ablations:
         from infinipot_v.cli.ablations import run_ablations
 
-        given = {"model": model, "policies": policies, "budgets": budgets, "seeds": seeds, "steps": steps}
-        _check_unchanged(given, "the experiments are what they are: leave out {} beside --ablations")
-        run_ablations(out, quick, device, as_json)
-        return
-    log = run_benchmark(benchmark, model, names_of(policies), fractions_of(budgets), out / f"{name}.jsonl", device)
+        refusal = "the experiments are what they are: leave out {} beside --ablations"
+        _refuse({**given, "seeds": seeds, "steps": steps}, refusal)
+        return run_ablations(out, quick, checkpoint.device, as_json)
+    return _pocket(
+        checkpoint, policies or POLICIES, budgets or BUDGETS, seeds or SEEDS, STEPS if steps is None else steps, out,
+        as_json,
+    )  # fmt: skip
+
+
+def _pocket(
+    checkpoint: Checkpoint, policies: str, budgets: str, seeds: str, steps: int, out: Path, as_json: bool
+) -> None:
+    benchmark = benchmark_of(seeds, steps)
+    log = run_benchmark(benchmark, checkpoint, names_of(policies), fractions_of(budgets), out / "pocket.jsonl")
     from infinipot_v.evaluate.figures import draw
     from infinipot_v.evaluate.rows import as_json as plain
     from infinipot_v.evaluate.rows import markdown, narrow, rows_of
@@ -88,50 +130,55 @@ def evaluate(
     if others:
         typer.echo(f"note: {out} also holds records of earlier runs: {', '.join(sorted(others))}", err=True)
     result = {"rows": plain(rows), "settings": log.settings}
-    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (out / f"{name}.md").write_text(markdown(rows))
-    title = f"{name} benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s"
+    (out / "pocket.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "pocket.md").write_text(markdown(rows))
+    title = f"pocket benchmark, model {log.settings['model']}, seeds {seeds}, {steps} steps of 2 s"
     with pictured():
-        draw(rows, out / f"{name}.png", title)
-    typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / name}.md")
+        draw(rows, out / "pocket.png", title)
+    typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / 'pocket'}.md")
 
 
-def _day(given: dict[str, object], seeds: str, steps: int, out: Path, device: str, as_json: bool) -> None:
+def _day(seeds: str | None, steps: int | None, out: Path, device: str, as_json: bool) -> None:
     from infinipot_v.cli.day import SEEDS as OWN_SEEDS
     from infinipot_v.cli.day import STEPS as OWN_STEPS
     from infinipot_v.cli.day import run_day
 
-    _check_unchanged(given, "a day is what it is: leave out {}")
-    own = seeds_of(OWN_SEEDS if seeds == SEEDS else seeds)
-    run_day(out, own, OWN_STEPS if steps == STEPS else steps, device, as_json)
+    run_day(out, seeds_of(seeds or OWN_SEEDS), OWN_STEPS if steps is None else steps, device, as_json)
 
 
-def _check_unchanged(given: dict[str, object], refusal: str) -> None:
-    """Raise `UserError` for an option that would not be listened to."""
-    usual = {"model": "pocket", "policies": POLICIES, "budgets": BUDGETS, "seeds": SEEDS, "steps": STEPS}
-    changed = [f"--{option}" for option, value in given.items() if value != usual.get(option, False)]
-    if changed:
-        raise UserError(refusal.format(", ".join(changed)))
+def _refuse(given: dict[str, object], refusal: str) -> None:
+    """Raise `UserError` for options that would not be listened to; None is not given."""
+    named = [f"--{option}" for option, value in given.items() if value is not None]
+    if named:
+        raise UserError(refusal.format(", ".join(named)))
+
+
+def changed_field(field: Field) -> dict[str, object]:
+    """Options of the field's benchmarks that were given."""
+    return {
+        name.name.replace("_", "-"): value
+        for name in fields(field)
+        if (value := getattr(field, name.name)) != name.default
+    }
 
 
 def run_benchmark(
-    benchmark: Any, model: str, policies: list[str], budgets: list[Fraction], path: Path, device: str = "auto"
+    benchmark: Any, checkpoint: Checkpoint, policies: list[str], budgets: list[Fraction], path: Path
 ) -> RecordLog:
     """Run what the records at `path` do not hold yet, with progress on standard error, and return the log."""
     from infinipot_v.budget import Budget
-    from infinipot_v.cli.quiet import one_thread, quiet_libraries
+    from infinipot_v.cli.building import model_of
+    from infinipot_v.cli.quiet import one_thread
     from infinipot_v.evaluate.contenders import contenders
     from infinipot_v.evaluate.records import RecordLog
     from infinipot_v.evaluate.runner import run
-    from infinipot_v.models.load import load_model
 
     taking_part = contenders(policies, budgets)
     path.parent.mkdir(parents=True, exist_ok=True)
     check_folder(path.parent, "--out")
-    quiet_libraries()
-    if model == "pocket":
+    if checkpoint.model in (None, "pocket"):
         one_thread()
-    loaded = load_model(model, device=device)
+    loaded = model_of(replace(checkpoint, model=checkpoint.model or "pocket"), noted=False)
     log = RecordLog(
         path, {**benchmark.settings, "model": loaded.name, "keep": Budget.keep, "dtype": str(loaded.hf.dtype)}
     )
@@ -165,12 +212,15 @@ def seeds_of(text: str) -> range:
     return range(int(first), int(last))
 
 
-def benchmark_of(name: str, seeds: str, steps: int) -> Any:
-    """The benchmark of a name; raises `UserError` for an unknown one and for seeds or lengths that cannot be."""
-    if name not in BENCHMARKS:
-        raise UserError(
-            f"unknown benchmark {name!r}{did_you_mean(name, BENCHMARKS)}; there is: {', '.join(BENCHMARKS)}"
-        )
+def check_name(name: str) -> None:
+    """Raise `UserError` for a benchmark that there is not."""
+    known = list(names())
+    if name not in known:
+        raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
+
+
+def benchmark_of(seeds: str, steps: int) -> Any:
+    """The pocket benchmark; raises `UserError` for seeds and lengths that cannot be."""
     if steps < 4:
         raise UserError(f"a stream of {steps} steps is too short to ask about: give at least 4")
     from infinipot_v.evaluate.pocket import PocketBenchmark

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from infinipot_v.evaluate.records import Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
 from infinipot_v.types import Frame, UserError
@@ -26,7 +27,8 @@ class Asked:
     `kind` and `delay` (seconds since the evidence left the picture) are what results are broken down by; so is
     `group`, a wider cut that some benchmarks have. Polls of one question share a `series`. Of a yes-or-no question
     (`yes_no`) the probability of yes against no is recorded beside the reply. `options` are those of a choice.
-    `identity` is the benchmark's own number of the question.
+    `identity` is the benchmark's own number of the question; `context` is text that comes before it.
+    `truth` is the second from which a standing question is to be answered.
     """
 
     text: str
@@ -39,6 +41,8 @@ class Asked:
     yes_no: bool = False
     options: tuple[str, ...] = ()
     identity: str = ""
+    context: str = ""
+    truth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,14 @@ class Benchmark(ABC):
     @abstractmethod
     def correct(self, asked: Asked, reply: str) -> bool:
         """Whether a reply is right."""
+
+    def follow_up(self, asked: Asked, reply: str) -> str | None:
+        """What is asked at once behind a reply, of the same memory; None: nothing."""
+        return None
+
+    def settled(self, records: Sequence[Record]) -> list[Record]:
+        """All that came of one item, polls of one question put together."""
+        return list(records)
 
     def parsed(self, asked: Asked, reply: str) -> bool:
         """Whether an answer could be read out of a reply, right or wrong; a benchmark of free text always can."""

@@ -12,6 +12,9 @@ from typing import Any
 
 from infinipot_v.types import UserError
 
+Poll = tuple[float, str, float | None]
+"""When a standing question was polled (seconds), the reply, and the probability of yes."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,7 +24,9 @@ class Record:
     this item's. `held_tokens`, `seen_tokens` and `nbytes` are those right before the question, `seconds` the time of
     the answer and `first_token_seconds` that of its first token. `frames` were watched by then, in `watching_seconds`
     of the clock, which is decoding, vision, prefill and compaction; `video_seconds` is how far into the video it was.
-    `chance` is the probability of yes against no, of a yes-or-no question.
+    `chance` is the probability of yes against no, of a yes-or-no question; `follow_up` the reply to what was asked
+    right behind it. A question that was polled is one record, with its `polls`; `truth` is from when on yes is right.
+    `verdict` is a judge's yes or no, or `unreadable`, and `score` its 0 to 5; empty: not judged.
     """
 
     policy: str
@@ -50,6 +55,11 @@ class Record:
     frames: int = 0
     watching_seconds: float = 0.0
     video_seconds: float = 0.0
+    truth: float | None = None
+    verdict: str = ""
+    score: float | None = None
+    follow_up: str | None = None
+    polls: Sequence[Poll] = ()
 
     @property
     def limit(self) -> float | str:

@@ -16,7 +16,10 @@ DELAYED = "delayed"
 
 @dataclass(frozen=True)
 class Row:
-    """`kind` and `delay` are `all` or one of theirs; the interval [low, high] is Wilson's at 95 %."""
+    """`kind` and `delay` are `all` or one of theirs; the interval [low, high] is Wilson's at 95 %.
+
+    Of an absolute `budget`, `budget_fraction` is what it was of the full cache, on average over questions.
+    """
 
     policy: str
     budget_fraction: float
@@ -29,6 +32,17 @@ class Row:
     high: float
     held_tokens: int
     nbytes: int
+    budget: str = ""
+
+    @property
+    def contender(self) -> tuple[str, float | str]:
+        """Policy and limit, which tell contenders apart."""
+        return self.policy, self.budget or self.budget_fraction
+
+    @property
+    def limit(self) -> str:
+        """What it might hold, as people say it: 1/16, 6144, 512MiB."""
+        return self.budget or share(self.budget_fraction)
 
 
 def delay_bin(delay: float) -> str:
@@ -38,17 +52,12 @@ def delay_bin(delay: float) -> str:
     return next(name for low, high, name in DELAYS[1:] if low < delay <= high)
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """All rows of a result: larger shares first, then contenders in the order in which they first appear."""
-    rows = []
-    taking_part = dict.fromkeys((r.policy, r.budget_fraction) for r in records)
-    for policy, fraction in sorted(taking_part, key=lambda contender: -contender[1]):
-        own = [r for r in records if (r.policy, r.budget_fraction) == (policy, fraction)]
-        rows += [_row(own, policy, fraction, kind, delay, chosen) for kind, delay, chosen in _cuts(own)]
-    return rows
+Cut = tuple[str, str, Callable[[Record], bool]]
+"""A row's kind and delay, and which records it counts."""
 
 
-def _cuts(records: Sequence[Record]) -> Iterable[tuple[str, str, Callable[[Record], bool]]]:
+def by_delay(records: Sequence[Record]) -> Iterable[Cut]:
+    """Everything, what is gone, every kind, and every bin of delay."""
     yield "all", "all", lambda r: True
     yield "all", DELAYED, lambda r: r.delay > 0
     for kind in dict.fromkeys(r.kind for r in records):
@@ -57,15 +66,36 @@ def _cuts(records: Sequence[Record]) -> Iterable[tuple[str, str, Callable[[Recor
         yield "all", name, lambda r, name=name: delay_bin(r.delay) == name  # type: ignore[misc]
 
 
-def _row(
-    records: Sequence[Record], policy: str, fraction: float, kind: str, delay: str, chosen: Callable[[Record], bool]
-) -> Row:
+def by_group(records: Sequence[Record]) -> Iterable[Cut]:
+    """Everything, every group, and every kind: of benchmarks that do not say where the evidence was."""
+    yield "all", "all", lambda r: True
+    for group in dict.fromkeys(r.group for r in records if r.group):
+        yield group, "all", lambda r, group=group: r.group == group  # type: ignore[misc]
+    for kind in dict.fromkeys(r.kind for r in records if r.kind != r.group):
+        yield kind, "all", lambda r, kind=kind: r.kind == kind  # type: ignore[misc]
+
+
+def rows_of(records: Sequence[Record], cuts: Callable[[Sequence[Record]], Iterable[Cut]] = by_delay) -> list[Row]:
+    """All rows of a result: larger shares first, then contenders in the order in which they first appear."""
+    rows = []
+    contenders: dict[tuple[str, float | str], list[Record]] = {}
+    for record in records:
+        contenders.setdefault((record.policy, record.limit), []).append(record)
+    shares = {key: sum(r.budget_fraction for r in own) / len(own) for key, own in contenders.items()}
+    for key in sorted(contenders, key=lambda key: -shares[key]):
+        own = contenders[key]
+        rows += [_row(own, shares[key], kind, delay, chosen) for kind, delay, chosen in cuts(own)]
+    return rows
+
+
+def _row(records: Sequence[Record], fraction: float, kind: str, delay: str, chosen: Callable[[Record], bool]) -> Row:
     own = [r for r in records if chosen(r)]
     right, n = sum(r.correct for r in own), len(own)
     low, high = wilson(right, n)
     held, nbytes = (max((getattr(r, name) for r in own), default=0) for name in ("held_tokens", "nbytes"))
     accuracy = right / n if n else 0.0
-    return Row(policy, fraction, kind, delay, n, right, accuracy, low, high, held, nbytes)
+    policy, budget = records[0].policy, records[0].budget
+    return Row(policy, fraction, kind, delay, n, right, accuracy, low, high, held, nbytes, budget)
 
 
 def as_json(rows: Iterable[Row]) -> list[dict[str, object]]:
@@ -78,10 +108,10 @@ def markdown(rows: Sequence[Row]) -> str:
     cuts = list(dict.fromkeys((row.kind, row.delay) for row in rows))
     head = [kind if kind != "all" else delay for kind, delay in cuts]
     lines = [f"| policy | budget | tokens held | {' | '.join(head)} |", f"|---|---|---|{'---|' * len(head)}"]
-    for policy, fraction in dict.fromkeys((row.policy, row.budget_fraction) for row in rows):
-        own = {(row.kind, row.delay): row for row in rows if (row.policy, row.budget_fraction) == (policy, fraction)}
-        cells = [_cell(own.get(cut)) for cut in cuts]
-        lines.append(f"| {policy} | {share(fraction)} | {own['all', 'all'].held_tokens} | {' | '.join(cells)} |")
+    for contender in dict.fromkeys(row.contender for row in rows):
+        own = {(row.kind, row.delay): row for row in rows if row.contender == contender}
+        whole, cells = own["all", "all"], [_cell(own.get(cut)) for cut in cuts]
+        lines.append(f"| {whole.policy} | {whole.limit} | {whole.held_tokens} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from infinipot_v.evaluate.base import Asked, Benchmark, BrokenVideo, Item
@@ -59,7 +60,12 @@ def records_of_all(
     shared: Any = SharedVision(model) if len(contenders) > 1 else model
     sized = benchmark.sized(item, model)
     for contender in contenders:
-        yield _unit(contender, item), list(records_of(benchmark, shared, contender, sized))
+        yield _unit(contender, item), numbered(benchmark.settled(list(records_of(benchmark, shared, contender, sized))))
+
+
+def numbered(records: Sequence[Record]) -> list[Record]:
+    """The records of one unit, counted anew."""
+    return [replace(record, index=index, of=len(records)) for index, record in enumerate(records)]
 
 
 def _unit(contender: Contender, item: Item) -> Unit:
@@ -117,6 +123,7 @@ def _record(
     """Ask one question and write down what comes of it."""
     prompt = benchmark.prompt(asked)
     answer = watcher.ask(prompt)
+    further = benchmark.follow_up(asked, answer.text)
     tokens = int(contender.budget) if contender.budget.isdecimal() else 0
     share = min(1.0, tokens / item.tokens) if tokens and item.tokens else float(contender.fraction)
     return Record(
@@ -146,4 +153,6 @@ def _record(
         frames=frames.count,
         watching_seconds=round(frames.seconds, 4),
         video_seconds=round(frames.newest, 3),
+        truth=asked.truth,
+        follow_up=None if further is None else watcher.ask(further).text,
     )

@@ -7,7 +7,6 @@ watched once, whatever number of questions it has. What is missing or broken is 
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from infinipot_v.evaluate.base import Asked, Benchmark, BrokenVideo, Item, Manner
-from infinipot_v.evaluate.field.footage import Clip, opened, sampling
+from infinipot_v.evaluate.field.footage import Clip, sampling
 from infinipot_v.evaluate.field.recipes import Recipe
+from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
@@ -55,6 +55,7 @@ class FieldBenchmark(Benchmark):
         self.data, self.recipe, self.limit, self.strict = data, recipe, limit, strict
         self.left: list[Left] = []
         self._files = [self._annotation(names) for names in self.annotations]
+        self._content: dict[Path, Any] = {}
         self._clips: dict[str, Clip] = {}
         self._items: tuple[Item, ...] | None = None
 
@@ -76,7 +77,9 @@ class FieldBenchmark(Benchmark):
     def _annotation(self, names: str) -> Path:
         found = [path for name in names.split("|") for path in sorted(self.data.glob(name)) if path.is_file()]
         if not found:
-            raise UserError(f"{self.data} is not {self.name}: no {names.replace('|', ', nor ')}; it holds {self.layout}")
+            raise UserError(
+                f"{self.data} is not {self.name}: no {names.replace('|', ', nor ')}; it holds {self.layout}"
+            )
         return found[0]
 
     # Reading -------------------------------------------------------------------------------------------------------
@@ -90,11 +93,11 @@ class FieldBenchmark(Benchmark):
         """The questions of one record; a missing or wrong field may raise what it raises."""
 
     def content(self, index: int = 0) -> Any:
-        """The content of one of the `annotations`. Raises `UserError` for a file that is no JSON."""
-        try:
-            return json.loads(self._files[index].read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{self._files[index]} is not JSON ({error}): download it again") from error
+        """The content of one of the `annotations`. Raises `UserError` for a file that cannot be read."""
+        path = self._files[index]
+        if path not in self._content:
+            self._content[path] = content_of(path)
+        return self._content[path]
 
     def items(self) -> Sequence[Item]:
         """One item a video that is there, in the order of its first question; its questions in order of time."""
@@ -112,7 +115,7 @@ class FieldBenchmark(Benchmark):
         for name, questions in asked.items():
             if given == self.limit:
                 break
-            if not self._clips[name].path.is_file():
+            if not self._clips[name].exists:
                 self.leave(Left(name, "the video is missing", len(questions)))
                 continue
             given += 1
@@ -133,6 +136,10 @@ class FieldBenchmark(Benchmark):
             raise UserError(f"{left.what}: {left.why}; without --strict it is left out and counted")
         self.left.append(left)
 
+    def leave_file(self, path: Path) -> None:
+        """Go on without a file of records."""
+        self.leave(Left(path.name, "the file of records is missing", 0))
+
     def leave_item(self, item: Item, error: BrokenVideo) -> None:
         """Go on without an item whose video is broken."""
         self.leave(Left(item.name, str(error), len(item.questions)))
@@ -140,7 +147,7 @@ class FieldBenchmark(Benchmark):
     def clip(self, *candidates: str, start: float | None = None, end: float | None = None) -> Clip:
         """The video at the first of the paths, relative to the folder, that exists; the first of all if none does."""
         paths = [self.data / name for name in candidates]
-        path = next((path for path in paths if path.is_file()), paths[0])
+        path = next((path for path in paths if path.exists()), paths[0])
         cut = "" if start is None and end is None else f"@{start or 0:g}-{end or 0:g}"
         return Clip(f"{path.relative_to(self.data)}{cut}", path, start, end)
 
@@ -149,9 +156,8 @@ class FieldBenchmark(Benchmark):
     def sized(self, item: Item, model: Model) -> Item:
         """The tokens of its frames in a full cache; raises `BrokenVideo` where it cannot be opened."""
         clip = self._clips[item.name]
-        with opened(clip, 1.0) as source:
-            seconds = clip.seconds(source.duration)
-        rate, frames = sampling(self.recipe, model.family, None if self.streaming else seconds, seconds)
+        seconds = clip.seconds()
+        rate, frames = sampling(self.recipe, model.family, seconds, not self.streaming)
         step = model.most_step_tokens(self.recipe.tokens_per_step)
         steps = -(-(frames + 1) // model.frames_per_step)
         self._clips[item.name] = replace(clip, rate=rate)
@@ -160,9 +166,8 @@ class FieldBenchmark(Benchmark):
     @contextmanager
     def frames(self, item: Item) -> Iterator[Iterator[Frame]]:
         """Decode the video at the recipe's rate; times count from the clip's start."""
-        clip = self._clips[item.name]
-        with opened(clip, clip.rate) as source:
-            yield clip.shifted(source)
+        with self._clips[item.name].frames() as frames:
+            yield frames
 
     # Scoring -------------------------------------------------------------------------------------------------------
 

@@ -17,13 +17,13 @@ FILE = Path(__file__).with_name("recipes.toml")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a benchmark is watched and asked.
+    """How a benchmark is watched and asked, and where each value is stated (`sources`).
 
     `fps` frames a second; of a video that is watched whole, at most `frames` (a number, or one for each family, `*` for
-    the others), evenly spread. `tokens_per_step`, `max_pixels`, `room` and `system` as in `Session`. `budget` is |M| and
-    `policies` who takes part, where the command line says nothing. `last_frames` is what the control without a memory
-    sees. `prompt` is which wording: `official`, or another that the benchmark's file names. `sources` says of every
-    value where it stands.
+    the others), evenly spread. `tokens_per_step`, `max_pixels`, `room` and `system` as in `Session`. `budget` is |M|
+    and `policies` who takes part, where the command line says nothing. `last_frames` is what the control without a
+    memory sees. `everything` runs questions without a public answer, too. `prompt` is which wording: `official`, or
+    another that the benchmark's file names.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Recipe:
     max_new_tokens: int = 16
     last_frames: int = 4
     prompt: str = "official"
-    subtitles: bool = False
+    everything: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def frames_of(self, family: str) -> int | None:

@@ -1,0 +1,127 @@
+"""`infinipot-v eval NAME --data DIR`: a benchmark of the field on a folder in its official layout. Resumable."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from infinipot_v.cli.options import Checkpoint, flag
+from infinipot_v.types import UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.evaluate.field.base import FieldBenchmark
+    from infinipot_v.evaluate.records import RecordLog
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a benchmark of the field lies, and how it is run."""
+
+    panel: ClassVar[str] = "Benchmarks of the field"
+
+    data: Annotated[Path | None, flag("FOLDER", "The benchmark's folder, in its official layout.")] = None
+    recipe: Annotated[str | None, flag("NAME", "Settings of a publication; see docs/benchmarks.md.")] = None
+    limit: Annotated[int | None, flag("COUNT", "Only the first so many videos.")] = None
+    strict: Annotated[bool, flag(None, "Stop where a video or a record would be left out.", "--strict")] = False
+
+
+def run_field(
+    name: str, field: Field, checkpoint: Checkpoint, policies: str | None, budgets: str | None, out: Path, as_json: bool
+) -> None:
+    """Run what `out` does not hold yet, and write the result there."""
+    from infinipot_v.cli.building import named
+    from infinipot_v.evaluate.contenders import contenders
+
+    benchmark = benchmark_of(name, field)
+    shares, absolute = limits_of(budgets or benchmark.recipe.budget)
+    taking_part = contenders(_names(policies or benchmark.recipe.policies), shares, absolute)
+    named(checkpoint)
+    total = sum(len(item.questions) for item in benchmark.items())
+    if not total:
+        report_left(benchmark)
+        raise UserError(f"{field.data} holds no question that can be asked: {len(benchmark.left)} were left out")
+    log = _run(benchmark, checkpoint, taking_part, out)
+    finish(benchmark, log, out, as_json)
+
+
+def benchmark_of(name: str, field: Field) -> FieldBenchmark:
+    """Open the benchmark. Raises `UserError` for no folder, a wrong one, and an unknown recipe."""
+    from infinipot_v.evaluate.field import benchmark_class
+    from infinipot_v.evaluate.field.recipes import recipe_of
+
+    found = benchmark_class(name)
+    if field.data is None:
+        raise UserError(f"{name} needs its data: give --data FOLDER, which holds {found.layout}")
+    if not field.data.is_dir():
+        raise UserError(f"no folder {field.data}: check --data")
+    if field.limit is not None and field.limit < 1:
+        raise UserError(f"--limit {field.limit} leaves nothing: give a number of videos from 1 on")
+    return found(field.data, recipe_of(field.recipe, name), limit=field.limit, strict=field.strict)
+
+
+def limits_of(text: str) -> tuple[list[Fraction], list[str]]:
+    """Read budgets with commas between: shares of the full cache (1/16, 0.25), tokens (6144) and bytes (512MiB)."""
+    from infinipot_v.budget import Budget
+    from infinipot_v.cli.eval import fractions_of
+
+    shares, absolute = [], []
+    for part in _names(text):
+        if "/" in part or part.startswith(("0.", ".")):
+            shares += fractions_of(part)
+        else:
+            Budget.parse(part)
+            absolute.append(part)
+    return shares, absolute
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _run(benchmark: FieldBenchmark, checkpoint: Checkpoint, taking_part: list[Any], out: Path) -> RecordLog:
+    from infinipot_v.cli.building import model_of
+    from infinipot_v.cli.counting import counting
+    from infinipot_v.cli.eval import check_folder, kept
+    from infinipot_v.evaluate.field.running import settings_of
+    from infinipot_v.evaluate.records import RecordLog
+    from infinipot_v.evaluate.runner import run
+
+    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out, "--out")
+    if checkpoint.model == "pocket":
+        from infinipot_v.cli.quiet import one_thread
+
+        one_thread()
+    model = model_of(checkpoint)
+    log = RecordLog(out / f"{benchmark.name}.jsonl", settings_of(benchmark, model))
+    with kept(log.path), counting("evaluating") as progress:
+        run(benchmark, model, taking_part, log, progress=progress, left_out=benchmark.leave_item)
+    return log
+
+
+def finish(benchmark: FieldBenchmark, log: RecordLog, out: Path, as_json: bool) -> None:
+    """Write the result beside the records, and show it."""
+    from infinipot_v.evaluate.field.report import narrow, summary, table
+
+    records = log.records()
+    result = summary(benchmark, records, log.settings)
+    (out / f"{benchmark.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / f"{benchmark.name}.md").write_text(table(benchmark, result, records), encoding="utf-8")
+    typer.echo(json.dumps(result) if as_json else f"{narrow(result)}\nEverything: {out / benchmark.name}.md")
+
+
+def report_left(benchmark: FieldBenchmark) -> None:
+    """Say on standard error what was left out."""
+    for left in benchmark.left[:10]:
+        print(f"{left.what}: {left.why}", file=sys.stderr)
+
+
+def with_model(checkpoint: Checkpoint, model: str) -> Checkpoint:
+    """The same, with this model where none was named."""
+    return checkpoint if checkpoint.model is not None else replace(checkpoint, model=model)

@@ -1,0 +1,68 @@
+"""LongVideoBench (arXiv 2407.15754), validation: questions that refer to moments, up to an hour."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from infinipot_v.evaluate.base import Asked
+from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
+from infinipot_v.evaluate.field.letters import letter_of, lettered
+from infinipot_v.evaluate.records import Record
+
+CHOICE = """Question: {}
+{}
+Answer with the option's letter from the given choices directly."""
+PHRASES = (
+    "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
+    "The correct option is", "Best answer:", "Best option:",
+)  # fmt: skip
+
+
+class LongVideoBench(FieldBenchmark):
+    """1,337 questions; the kind is the category, the group the bin of the video's length in seconds."""
+
+    name = "longvideobench"
+    layout: ClassVar[str] = "lvb_val.json and videos/<video>.mp4"
+    annotations: ClassVar[tuple[str, ...]] = ("lvb_val.json",)
+
+    def records(self) -> Iterable[tuple[str, Any]]:
+        """Questions by their id."""
+        return ((f"question {one.get('id', index)}", one) for index, one in enumerate(self.content()))
+
+    def pairs(self, record: Any) -> Iterable[Pair]:
+        """One question."""
+        options = tuple(text for text in record["candidates"] if text != "N/A")
+        asked = Asked(
+            record["question"], letter_of(int(record["correct_choice"]), options), record["question_category"],
+            group=f"{record['duration_group']} s", options=options, identity=record["id"],
+        )  # fmt: skip
+        return [(self.clip(f"videos/{record['video_path']}", record["video_path"]), asked)]
+
+    def prompt(self, asked: Asked) -> str:
+        """The official last lines; frames and subtitles come before them as a stream."""
+        return CHOICE.format(asked.text, "\n".join(lettered(asked.options)))
+
+    def correct(self, asked: Asked, reply: str) -> bool:
+        """The first capital A to E, whatever word it is in: "Answer: B" is A. Without one it is wrong, not guessed."""
+        return extracted(reply) == asked.answer
+
+    def parsed(self, asked: Asked, reply: str) -> bool:
+        """Whether there is such a letter."""
+        return bool(extracted(reply))
+
+    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+        """By length and in all, micro."""
+        groups = sorted({record.group for record in records}, key=lambda group: float(group.split()[0]))
+        found = {group: percent([record for record in records if record.group == group]) for group in groups}
+        return {**found, "overall": percent(records)}
+
+
+def extracted(reply: str) -> str:
+    """The official reading of a reply; empty where there is none."""
+    reply = reply.strip()
+    for phrase in PHRASES:
+        reply = reply.replace(phrase, "")
+    found = re.search(r"[ABCDE]", reply)
+    return found[0] if found else ""

@@ -1,0 +1,138 @@
+"""What a run came to: rows, the official averages, what was left out, and what watching once has saved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from infinipot_v.evaluate.field.base import FieldBenchmark
+from infinipot_v.evaluate.records import Record
+from infinipot_v.evaluate.rows import Row, as_json, by_group, markdown, rows_of
+
+Contenders = dict[tuple[str, float | str], list[Record]]
+
+
+def by_contender(records: Iterable[Record]) -> Contenders:
+    """Records by policy and limit, in order of appearance."""
+    found: Contenders = {}
+    for record in records:
+        found.setdefault((record.policy, record.limit), []).append(record)
+    return found
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """Accuracy of everybody: in all, by group, by kind."""
+    return rows_of(records, by_group)
+
+
+def summary(benchmark: FieldBenchmark, records: Sequence[Record], settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything, JSON-able. Nothing in it depends on the order in which videos were watched."""
+    records = sorted(records, key=lambda record: (record.item, record.index))
+    taking_part = by_contender(records)
+    return {
+        "rows": as_json(rows(records)),
+        "official": [
+            {"policy": policy, "budget": f"{limit}", **rounded(benchmark.official(own))}
+            for (policy, limit), own in sorted(taking_part.items(), key=lambda pair: f"{pair[0]}")
+        ],
+        "cost": [
+            _cost(policy, limit, own) for (policy, limit), own in sorted(taking_part.items(), key=lambda p: f"{p[0]}")
+        ],
+        "left_out": [
+            {"what": left.what, "why": left.why, "questions": left.questions}
+            for left in sorted(benchmark.left, key=lambda left: left.what)
+        ],
+        "watched": watched(taking_part),
+        "settings": settings,
+    }
+
+
+def rounded(values: dict[str, float | None]) -> dict[str, float | None]:
+    """To two digits, as papers print them."""
+    return {name: None if value is None else round(value, 2) for name, value in values.items()}
+
+
+def _cost(policy: str, limit: float | str, records: Sequence[Record]) -> dict[str, Any]:
+    """Memory, speed and replies that say nothing. Held tokens are those at the questions, between |C| and |M|."""
+    ends = {record.item: record for record in sorted(records, key=lambda record: record.frames)}
+    seconds = sum(record.watching_seconds for record in ends.values())
+    held = [record.held_tokens for record in records]
+    return {
+        "policy": policy,
+        "budget": f"{limit}",
+        "unparsed": sum(not record.parsed for record in records),
+        "held_tokens": [min(held), median(held), max(held)],
+        "seen_tokens": max(record.seen_tokens for record in records),
+        "nbytes": max(record.nbytes for record in records),
+        "first_token_seconds": median(record.first_token_seconds for record in records),
+        "frames_per_second": round(sum(record.frames for record in ends.values()) / seconds, 2) if seconds else None,
+    }
+
+
+def watched(taking_part: Contenders) -> dict[str, float]:
+    """Frames that one contender watched, against those if every question had been given the video anew."""
+    records = next(iter(taking_part.values()), [])
+    once = {record.item: max(r.frames for r in records if r.item == record.item) for record in records}
+    each = sum(record.frames * max(1, len(record.polls)) for record in records)
+    total = sum(once.values())
+    return {
+        "videos": len(once),
+        "questions": len(records),
+        "frames": total,
+        "frames_if_each_question_watched": each,
+        "times_saved": round(each / total, 2) if total else 1.0,
+    }
+
+
+def table(benchmark: FieldBenchmark, result: dict[str, Any], records: Sequence[Record]) -> str:
+    """The Markdown page of a result."""
+    official = result["official"]
+    names = list(dict.fromkeys(name for row in official for name in row if name not in ("policy", "budget")))
+    lines = [f"| policy | budget | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    lines += [
+        f"| {row['policy']} | {row['budget']} | {' | '.join(_cell(row.get(name)) for name in names)} |"
+        for row in official
+    ]
+    parts = [f"# {benchmark.name}", "\n".join(lines), markdown(rows(records)).rstrip(), _left(result["left_out"])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def narrow(result: dict[str, Any]) -> str:
+    """The averages for a terminal, a line each, a column a contender."""
+    official = result["official"]
+    if not official:
+        return "nothing was asked\n"
+    names = [name for name in official[0] if name not in ("policy", "budget")]
+    grid = [["", *(f"{row['policy']}@{row['budget']}" for row in official)]]
+    grid += [[name, *(_cell(row.get(name)) for row in official)] for name in names]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid]
+    saved = result["watched"]
+    lines += ["", f"{saved['questions']} questions, {saved['videos']} videos, each watched once: "
+              f"{saved['times_saved']:g} times fewer frames than a video a question."]  # fmt: skip
+    unparsed = {f"{row['policy']}@{row['budget']}": row["unparsed"] for row in result["cost"] if row["unparsed"]}
+    lines += [f"replies out of which nothing could be read: {count} of {name}" for name, count in unparsed.items()]
+    return "\n".join(lines) + "\n" + (f"{_left(result['left_out'])}\n" if result["left_out"] else "")
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}".removesuffix(".00") if value > 100 else f"{value:.2f}"
+
+
+def _left(left: Sequence[dict[str, Any]]) -> str:
+    """What was left out, by reason, the first names of each."""
+    if not left:
+        return ""
+    reasons: dict[str, list[str]] = {}
+    for one in left:
+        reasons.setdefault(one["why"], []).append(one["what"])
+    lost = Counter[str]()
+    for one in left:
+        lost[one["why"]] += one["questions"]
+    lines = [f"left out: {sum(one['questions'] for one in left)} questions"]
+    for why, names in reasons.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append(f"- {len(names)} ({lost[why]} questions): {why}: {shown}")
+    return "\n".join(lines)
