@@ -23,6 +23,7 @@ from infinipot_v.cli.compare import compare
 from infinipot_v.cli.demo import demo
 from infinipot_v.cli.eval import evaluate
 from infinipot_v.cli.failures import failure
+from infinipot_v.cli.field import merge
 from infinipot_v.cli.models import models
 from infinipot_v.cli.policies import policies
 from infinipot_v.cli.quiet import own_warnings_only
@@ -39,6 +40,7 @@ app.command(epilog=watching.EXAMPLES)(watching.watch)
 app.add_typer(remembering.app, name="memory")
 app.command()(demo)
 app.command("eval")(evaluate)
+app.command("eval-merge")(merge)
 app.command()(compare)
 app.command(epilog=benching.EXAMPLES)(benching.bench)
 app.command()(policies)

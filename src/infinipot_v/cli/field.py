@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from infinipot_v.cli.options import Checkpoint, flag
+from infinipot_v.cli.options import Checkpoint, Json, flag
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
+    from infinipot_v.evaluate.contenders import Contender
     from infinipot_v.evaluate.field.base import FieldBenchmark
-    from infinipot_v.evaluate.records import RecordLog
+    from infinipot_v.evaluate.field.shards import Shard
+    from infinipot_v.evaluate.records import Left, Record, RecordLog
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Field:
     data: Annotated[Path | None, flag("FOLDER", "The benchmark's folder, in its official layout.")] = None
     recipe: Annotated[str | None, flag("NAME", "Settings of a publication; see docs/benchmarks.md.")] = None
     limit: Annotated[int | None, flag("COUNT", "Only the first so many videos.")] = None
+    shard: Annotated[str | None, flag("I/N", "Only this part of the videos; eval-merge puts the parts together.")] = (
+        None
+    )
     strict: Annotated[bool, flag(None, "Stop where a video or a record would be left out.", "--strict")] = False
 
 
@@ -37,7 +42,9 @@ def run_field(
     """Run what `out` does not hold yet, and write the result there."""
     from infinipot_v.cli.building import named
     from infinipot_v.evaluate.contenders import contenders
+    from infinipot_v.evaluate.field.shards import Shard
 
+    shard = Shard.parse(field.shard)
     benchmark = benchmark_of(name, field)
     shares, absolute = limits_of(budgets or benchmark.recipe.budget)
     taking_part = contenders(_names(policies or benchmark.recipe.policies), shares, absolute)
@@ -46,8 +53,11 @@ def run_field(
     if not total:
         report_left(benchmark)
         raise UserError(f"{field.data} holds no question that can be asked: {len(benchmark.left)} were left out")
-    log = _run(benchmark, checkpoint, taking_part, out)
-    finish(benchmark, log, out, as_json)
+    log = _run(benchmark, checkpoint, taking_part, shard, out)
+    if shard.of > 1:
+        typer.echo(f"{log.path}: {len(log.records())} answers; when all parts are there: infinipot-v eval-merge {out}")
+        return
+    finish(type(benchmark), log.records(), log.left, log.settings, out, as_json)
 
 
 def benchmark_of(name: str, field: Field) -> FieldBenchmark:
@@ -84,13 +94,14 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _run(benchmark: FieldBenchmark, checkpoint: Checkpoint, taking_part: list[Any], out: Path) -> RecordLog:
+def _run(
+    benchmark: FieldBenchmark, checkpoint: Checkpoint, taking_part: list[Contender], shard: Shard, out: Path
+) -> RecordLog:
     from infinipot_v.cli.building import model_of
     from infinipot_v.cli.counting import counting
     from infinipot_v.cli.eval import check_folder, kept
-    from infinipot_v.evaluate.field.running import settings_of
+    from infinipot_v.evaluate.field.running import run_logged, settings_of
     from infinipot_v.evaluate.records import RecordLog
-    from infinipot_v.evaluate.runner import run
 
     out.mkdir(parents=True, exist_ok=True)
     check_folder(out, "--out")
@@ -99,29 +110,44 @@ def _run(benchmark: FieldBenchmark, checkpoint: Checkpoint, taking_part: list[An
 
         one_thread()
     model = model_of(checkpoint)
-    log = RecordLog(out / f"{benchmark.name}.jsonl", settings_of(benchmark, model))
+    log = RecordLog(shard.log(out, benchmark.name), settings_of(benchmark, model))
     with kept(log.path), counting("evaluating") as progress:
-        run(benchmark, model, taking_part, log, progress=progress, left_out=benchmark.leave_item)
+        run_logged(benchmark, model, taking_part, log, shard, progress)
     return log
 
 
-def finish(benchmark: FieldBenchmark, log: RecordLog, out: Path, as_json: bool) -> None:
+def finish(
+    benchmark: type[FieldBenchmark],
+    records: list[Record],
+    left: list[Left],
+    settings: dict[str, Any],
+    out: Path,
+    as_json: bool,
+) -> None:
     """Write the result beside the records, and show it."""
     from infinipot_v.evaluate.field.report import narrow, summary, table
 
-    records = log.records()
-    result = summary(benchmark, records, log.settings)
+    result = summary(benchmark, records, left, settings)
     (out / f"{benchmark.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (out / f"{benchmark.name}.md").write_text(table(benchmark, result, records), encoding="utf-8")
     typer.echo(json.dumps(result) if as_json else f"{narrow(result)}\nEverything: {out / benchmark.name}.md")
+
+
+def merge(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the parts' records lie (eval --out).")],
+    as_json: Json = False,
+) -> None:
+    """Put the parts of `eval NAME --shard I/N` together: the result that one run would have had."""
+    from infinipot_v.evaluate.field import benchmark_class
+    from infinipot_v.evaluate.field.shards import merge as merged
+    from infinipot_v.evaluate.field.shards import parts_in
+
+    for name, paths in parts_in(folder).items():
+        whole = merged(paths)
+        finish(benchmark_class(name), whole.records, whole.left, whole.settings, folder, as_json)
 
 
 def report_left(benchmark: FieldBenchmark) -> None:
     """Say on standard error what was left out."""
     for left in benchmark.left[:10]:
         print(f"{left.what}: {left.why}", file=sys.stderr)
-
-
-def with_model(checkpoint: Checkpoint, model: str) -> Checkpoint:
-    """The same, with this model where none was named."""
-    return checkpoint if checkpoint.model is not None else replace(checkpoint, model=model)

@@ -76,12 +76,29 @@ Unit = tuple[str, float | str, str]
 """Policy, limit and item: what is done again whole when it was interrupted."""
 
 
+@dataclass(frozen=True)
+class Left:
+    """What was left out: a video or a record by name, why, and how many questions went with it.
+
+    `tried`: a video that was there, and could not be watched.
+    """
+
+    what: str
+    why: str
+    questions: int = 1
+    tried: bool = False
+
+
 class RecordLog:
-    """A file of records. Its first line holds the settings; every item's records are appended in one write."""
+    """A file of records. Its first line holds the settings; every item's records are appended in one write.
+
+    `left` is what the newest run has left out. A video that could be read later leaves it again.
+    """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.left: list[Left] = []
         self._units: dict[Unit, dict[int, Record]] = defaultdict(dict)
         if path.exists() and path.stat().st_size:
             self._resume()
@@ -94,7 +111,7 @@ class RecordLog:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):  # a kill in mid-write: drop the half line, so that the next append starts clean
             os.truncate(self.path, whole)
-        settings, records = _parsed(self.path, content[:whole])
+        settings, records, self.left = _parsed(self.path, content[:whole])
         if settings != self.settings:
             raise UserError(f"{self.path} was made with other settings: give another --out, or remove it")
         for record in records:
@@ -110,6 +127,16 @@ class RecordLog:
         self._append([asdict(record) for record in records])
         self._units[unit] = {record.index: record for record in records}
 
+    def begin(self, left: Iterable[Left]) -> None:
+        """A run begins, and knows already what it leaves out; what an earlier one did counts no more."""
+        self.left = list(left)
+        self._append([{"left": [asdict(one) for one in self.left], "run": "begins"}])
+
+    def leave(self, left: Left) -> None:
+        """Something more is left out."""
+        self.left.append(left)
+        self._append([{"left": [asdict(left)]}])
+
     def records(self) -> list[Record]:
         """All records of whole units."""
         return [r for unit, records in self._units.items() if self.done(unit) for r in records.values()]
@@ -123,16 +150,27 @@ class RecordLog:
 
 def read_records(path: Path) -> list[Record]:
     """All whole lines of a file of records. Raises `UserError` when it is missing or damaged."""
+    return read_log(path)[1]
+
+
+def read_log(path: Path) -> tuple[dict[str, Any], list[Record], list[Left]]:
+    """Settings, records, and what was left out; nothing is written. Raises `UserError` as `read_records`."""
     if not path.is_file():
         raise UserError(f"no records at {path}: run infinipot-v eval first, or give --records")
     content = path.read_bytes()
-    return _parsed(path, content[: content.rfind(b"\n") + 1])[1]
+    return _parsed(path, content[: content.rfind(b"\n") + 1])
 
 
-def _parsed(path: Path, content: bytes) -> tuple[dict[str, Any], list[Record]]:
-    """Settings and records of a file's whole lines."""
+def _parsed(path: Path, content: bytes) -> tuple[dict[str, Any], list[Record], list[Left]]:
+    """Settings and records of a file's whole lines, and what its newest run left out."""
+    records, left = list[Record](), list[Left]()
     try:
         lines = [json.loads(line) for line in content.splitlines()]
-        return lines[0]["settings"], [Record(**line) for line in lines[1:]]
+        for line in lines[1:]:
+            if "left" in line:
+                left = [*(() if "run" in line else left), *(Left(**one) for one in line["left"])]
+            else:
+                records.append(Record(**line))
+        return lines[0]["settings"], records, left
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path} is damaged: give another --out, or remove it") from error

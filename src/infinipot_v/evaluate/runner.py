@@ -31,14 +31,16 @@ def run(
     *,
     progress: Progress = lambda done, total: None,
     left_out: LeftOut = _stop,
+    items: Sequence[Item] | None = None,
 ) -> None:
     """Fill the log. Units (item x contender) that it already holds whole are not run again, nor counted.
 
-    An item whose video is broken is told to `left_out`, which raises unless another is given, and the rest runs.
+    `items` are those to run, all if not given. An item whose video is broken is told to `left_out`, which raises unless
+    another is given, and the rest runs.
     """
     todo = [
         (item, wanted)
-        for item in benchmark.items()
+        for item in (benchmark.items() if items is None else items)
         if (wanted := [c for c in contenders if not log.done(_unit(c, item))])
     ]
     done, total = 0, sum(len(wanted) for _, wanted in todo)

@@ -10,7 +10,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,22 +18,13 @@ from infinipot_v.evaluate.base import Asked, Benchmark, BrokenVideo, Item, Manne
 from infinipot_v.evaluate.field.footage import Clip, sampling
 from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.evaluate.field.tables import content_of
-from infinipot_v.evaluate.records import Record
+from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
 from infinipot_v.types import Frame, UserError
 
 Pair = tuple[Clip, Asked]
 """A question and the stretch of video that it is about."""
-
-
-@dataclass(frozen=True)
-class Left:
-    """What was left out: a video or a record by name, why, and how many questions went with it."""
-
-    what: str
-    why: str
-    questions: int = 1
 
 
 class FieldBenchmark(Benchmark):
@@ -72,7 +63,10 @@ class FieldBenchmark(Benchmark):
     def settings(self) -> dict[str, object]:
         """The recipe, and a digest of the records that were read: the folder may move."""
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._files)).hexdigest()[:16]
-        return {"benchmark": self.name, "records": digest, "limit": self.limit, "recipe": self.recipe.as_json()}
+        return {
+            "benchmark": self.name, "records": digest, "limit": self.limit, "recipe": self.recipe.as_json(),
+            "videos": len(self.items()),
+        }  # fmt: skip
 
     def _annotation(self, names: str) -> Path:
         found = [path for name in names.split("|") for path in sorted(self.data.glob(name)) if path.is_file()]
@@ -130,19 +124,20 @@ class FieldBenchmark(Benchmark):
             self.leave(Left(name, f"a field cannot be read ({error})"))
         return []
 
-    def leave(self, left: Left) -> None:
+    def leave(self, left: Left) -> Left:
         """Go on without it, unless nothing may be left out."""
         if self.strict:
             raise UserError(f"{left.what}: {left.why}; without --strict it is left out and counted")
         self.left.append(left)
+        return left
 
     def leave_file(self, path: Path) -> None:
         """Go on without a file of records."""
         self.leave(Left(path.name, "the file of records is missing", 0))
 
-    def leave_item(self, item: Item, error: BrokenVideo) -> None:
+    def leave_item(self, item: Item, error: BrokenVideo) -> Left:
         """Go on without an item whose video is broken."""
-        self.leave(Left(item.name, str(error), len(item.questions)))
+        return self.leave(Left(item.name, str(error), len(item.questions), tried=True))
 
     def clip(self, *candidates: str, start: float | None = None, end: float | None = None) -> Clip:
         """The video at the first of the paths, relative to the folder, that exists; the first of all if none does."""
@@ -171,7 +166,8 @@ class FieldBenchmark(Benchmark):
 
     # Scoring -------------------------------------------------------------------------------------------------------
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """The averages that the benchmark's own papers print, in percent; None where nothing was asked."""
         return {"overall": percent(records)}
 

@@ -53,7 +53,8 @@ class EgoSchema(FieldBenchmark):
         """Whether a letter can be read."""
         return said_letter(reply, 5) is not None
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """Exact match on the subset."""
         return {"subset": percent([record for record in records if record.group == SUBSET])}
 

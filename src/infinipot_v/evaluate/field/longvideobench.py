@@ -52,7 +52,8 @@ class LongVideoBench(FieldBenchmark):
         """Whether there is such a letter."""
         return bool(extracted(reply))
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """By length and in all, micro."""
         groups = sorted({record.group for record in records}, key=lambda group: float(group.split()[0]))
         found = {group: percent([record for record in records if record.group == group]) for group in groups}

@@ -71,7 +71,8 @@ class MLVU(FieldBenchmark):
         """Whether that is a letter of an option."""
         return bool(said(reply)) and said(reply) in LETTERS[: len(asked.options)]
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """M-Avg, the macro mean of tasks; other papers print the micro mean under the same name."""
         tasks = by_kind(records)
         return {**tasks, "M-Avg (macro)": mean(tasks.values()), "micro": percent(records)}

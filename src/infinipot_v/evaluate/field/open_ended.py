@@ -26,7 +26,8 @@ class OpenEnded(FieldBenchmark):
         """Whether anything was said."""
         return bool(reply.strip())
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """Share of yes, and mean score of 0 to 5, over what a judge has given a readable verdict on."""
         judged = [record for record in records if record.verdict in ("yes", "no")]
         return {

@@ -131,7 +131,8 @@ class OVOBench(FieldBenchmark):
             return bool(re.search(r"\b(yes|no|y|n)\b", reply, re.IGNORECASE))
         return said_letter(reply, len(asked.options)) is not None
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """Micro in a task, macro over tasks; both averages in use: of three regimes, and of the first two."""
         tasks = by_kind(records)
         regimes = {name: mean(tasks.get(task) for task in own) for name, own in REGIMES.items()}

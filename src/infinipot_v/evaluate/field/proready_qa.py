@@ -86,7 +86,8 @@ class ProReadyQA(FieldBenchmark):
         """One record a question: of the first yes, or of the last poll, which counts as never answered."""
         return [_decided(record) for record in together(records)]
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """Accuracy, ARS in percent, their product, and the mean of products, which is not the same."""
         tau = median(record.delay for record in records) if records else 0.0
         worth = [_worth(record, tau) for record in records]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple
 from statistics import median
 from typing import Any
 
 from infinipot_v.evaluate.field.base import FieldBenchmark
-from infinipot_v.evaluate.records import Record
+from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.evaluate.rows import Row, as_json, by_group, markdown, rows_of
 
 Contenders = dict[tuple[str, float | str], list[Record]]
@@ -27,26 +28,29 @@ def rows(records: Sequence[Record]) -> list[Row]:
     return rows_of(records, by_group)
 
 
-def summary(benchmark: FieldBenchmark, records: Sequence[Record], settings: dict[str, Any]) -> dict[str, Any]:
-    """Everything, JSON-able. Nothing in it depends on the order in which videos were watched."""
-    records = sorted(records, key=lambda record: (record.item, record.index))
+def summary(
+    benchmark: type[FieldBenchmark], records: Sequence[Record], left: Sequence[Left], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything, JSON-able. Only `speed` depends on how and in which order videos were watched."""
+    records = in_order(records)
     taking_part = by_contender(records)
     return {
         "rows": as_json(rows(records)),
         "official": [
             {"policy": policy, "budget": f"{limit}", **rounded(benchmark.official(own))}
-            for (policy, limit), own in sorted(taking_part.items(), key=lambda pair: f"{pair[0]}")
+            for (policy, limit), own in taking_part.items()
         ],
-        "cost": [
-            _cost(policy, limit, own) for (policy, limit), own in sorted(taking_part.items(), key=lambda p: f"{p[0]}")
-        ],
-        "left_out": [
-            {"what": left.what, "why": left.why, "questions": left.questions}
-            for left in sorted(benchmark.left, key=lambda left: left.what)
-        ],
+        "cost": [_cost(own) for own in taking_part.values()],
+        "speed": [_speed(own) for own in taking_part.values()],
+        "left_out": [asdict(one) for one in sorted(set(left), key=astuple)],
         "watched": watched(taking_part),
         "settings": settings,
     }
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Records in an order that does not depend on how they came to be."""
+    return sorted(records, key=lambda record: (record.policy, f"{record.limit}", record.item, record.index))
 
 
 def rounded(values: dict[str, float | None]) -> dict[str, float | None]:
@@ -54,18 +58,25 @@ def rounded(values: dict[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 2) for name, value in values.items()}
 
 
-def _cost(policy: str, limit: float | str, records: Sequence[Record]) -> dict[str, Any]:
-    """Memory, speed and replies that say nothing. Held tokens are those at the questions, between |C| and |M|."""
-    ends = {record.item: record for record in sorted(records, key=lambda record: record.frames)}
-    seconds = sum(record.watching_seconds for record in ends.values())
+def _cost(records: Sequence[Record]) -> dict[str, Any]:
+    """Memory, and replies that say nothing. Held tokens are those at the questions, between |C| and |M|."""
     held = [record.held_tokens for record in records]
     return {
-        "policy": policy,
-        "budget": f"{limit}",
+        "policy": records[0].policy,
+        "budget": f"{records[0].limit}",
         "unparsed": sum(not record.parsed for record in records),
         "held_tokens": [min(held), median(held), max(held)],
         "seen_tokens": max(record.seen_tokens for record in records),
         "nbytes": max(record.nbytes for record in records),
+    }
+
+
+def _speed(records: Sequence[Record]) -> dict[str, Any]:
+    ends = {record.item: record for record in sorted(records, key=lambda record: record.frames)}
+    seconds = sum(record.watching_seconds for record in ends.values())
+    return {
+        "policy": records[0].policy,
+        "budget": f"{records[0].limit}",
         "first_token_seconds": median(record.first_token_seconds for record in records),
         "frames_per_second": round(sum(record.frames for record in ends.values()) / seconds, 2) if seconds else None,
     }
@@ -86,7 +97,7 @@ def watched(taking_part: Contenders) -> dict[str, float]:
     }
 
 
-def table(benchmark: FieldBenchmark, result: dict[str, Any], records: Sequence[Record]) -> str:
+def table(benchmark: type[FieldBenchmark], result: dict[str, Any], records: Sequence[Record]) -> str:
     """The Markdown page of a result."""
     official = result["official"]
     names = list(dict.fromkeys(name for row in official for name in row if name not in ("policy", "budget")))
@@ -95,7 +106,12 @@ def table(benchmark: FieldBenchmark, result: dict[str, Any], records: Sequence[R
         f"| {row['policy']} | {row['budget']} | {' | '.join(_cell(row.get(name)) for name in names)} |"
         for row in official
     ]
-    parts = [f"# {benchmark.name}", "\n".join(lines), markdown(rows(records)).rstrip(), _left(result["left_out"])]
+    parts = [
+        f"# {benchmark.name}",
+        "\n".join(lines),
+        markdown(rows(in_order(records))).rstrip(),
+        _left(result["left_out"]),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

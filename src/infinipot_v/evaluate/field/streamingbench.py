@@ -136,7 +136,8 @@ class StreamingBench(FieldBenchmark):
         """Polls of one question become one record, whose `at` is that of the first yes, or of the last poll."""
         return [_decided(record) if record.series else record for record in together(records)]
 
-    def official(self, records: Sequence[Record]) -> dict[str, float | None]:
+    @classmethod
+    def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """By task and by subset. Of proactive questions: in time, and in time with the right output."""
         proactive = [record for record in records if record.group == "proactive"]
         found: dict[str, float | None] = by_kind([record for record in records if record.group != "proactive"])
