@@ -16,7 +16,7 @@ import typer
 
 from infinipot_v.cli.complete import among, several_of
 from infinipot_v.cli.counting import counting
-from infinipot_v.cli.field import Field
+from infinipot_v.cli.field import Field, Judging
 from infinipot_v.cli.options import Checkpoint, Json, flag
 from infinipot_v.nearest import did_you_mean
 from infinipot_v.policies import policy_names
@@ -54,6 +54,7 @@ def evaluate(
         ),
     ],
     field: Field,
+    judging: Judging,
     checkpoint: Checkpoint,
     policies: Annotated[
         str | None,
@@ -96,8 +97,8 @@ def evaluate(
             "{} are for pocket and day: leave them out",
         )
         check_name(name)
-        return run_field(name, field, checkpoint, policies, budgets, out, as_json)
-    _refuse(changed_field(field), f"{{}} are for the benchmarks of the field: leave them out of {name}")
+        return run_field(name, field, judging, checkpoint, policies, budgets, out, as_json)
+    _refuse(changed(field) | changed(judging), f"{{}} are for the benchmarks of the field: leave them out of {name}")
     given = {"model": checkpoint.model, "policies": policies, "budgets": budgets}
     if name == "day":
         _refuse({**given, "ablations": ablations or None, "quick": quick or None}, "a day is what it is: leave out {}")
@@ -153,12 +154,10 @@ def _refuse(given: dict[str, object], refusal: str) -> None:
         raise UserError(refusal.format(", ".join(named)))
 
 
-def changed_field(field: Field) -> dict[str, object]:
-    """Options of the field's benchmarks that were given."""
+def changed(group: Field | Judging) -> dict[str, object]:
+    """Options of a group that were given."""
     return {
-        name.name.replace("_", "-"): value
-        for name in fields(field)
-        if (value := getattr(field, name.name)) != name.default
+        one.name.replace("_", "-"): value for one in fields(group) if (value := getattr(group, one.name)) != one.default
     }
 
 

@@ -17,8 +17,8 @@ from infinipot_v.types import UserError
 if TYPE_CHECKING:
     from infinipot_v.evaluate.contenders import Contender
     from infinipot_v.evaluate.field.base import FieldBenchmark
-    from infinipot_v.evaluate.field.shards import Shard
-    from infinipot_v.evaluate.records import Left, Record, RecordLog
+    from infinipot_v.evaluate.field.shards import Merged, Shard
+    from infinipot_v.evaluate.records import Record, RecordLog
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,38 @@ class Field:
     strict: Annotated[bool, flag(None, "Stop where a video or a record would be left out.", "--strict")] = False
 
 
+@dataclass(frozen=True)
+class Judging:
+    """Who judges free answers, of the benchmarks that need it."""
+
+    panel: ClassVar[str] = "Judge"
+
+    judge: Annotated[
+        str | None, flag("URL", "An OpenAI-compatible server that judges free answers, as http://localhost:8000/v1.")
+    ] = None
+    judge_model: Annotated[
+        str | None, flag("NAME@REVISION", "The judge's model, and what it was started with; see docs/benchmarks.md.")
+    ] = None
+
+
 def run_field(
-    name: str, field: Field, checkpoint: Checkpoint, policies: str | None, budgets: str | None, out: Path, as_json: bool
+    name: str,
+    field: Field,
+    judging: Judging,
+    checkpoint: Checkpoint,
+    policies: str | None,
+    budgets: str | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Run what `out` does not hold yet, and write the result there."""
     from infinipot_v.cli.building import named
     from infinipot_v.evaluate.contenders import contenders
-    from infinipot_v.evaluate.field.shards import Shard
+    from infinipot_v.evaluate.field.shards import Merged, Shard
 
     shard = Shard.parse(field.shard)
     benchmark = benchmark_of(name, field)
+    check_judge(type(benchmark), judging)
     shares, absolute = limits_of(budgets or benchmark.recipe.budget)
     taking_part = contenders(_names(policies or benchmark.recipe.policies), shares, absolute)
     named(checkpoint)
@@ -57,7 +79,7 @@ def run_field(
     if shard.of > 1:
         typer.echo(f"{log.path}: {len(log.records())} answers; when all parts are there: infinipot-v eval-merge {out}")
         return
-    finish(type(benchmark), log.records(), log.left, log.settings, out, as_json)
+    finish(type(benchmark), Merged(log.records(), log.left, log.settings), judging, out, as_json)
 
 
 def benchmark_of(name: str, field: Field) -> FieldBenchmark:
@@ -116,25 +138,51 @@ def _run(
     return log
 
 
-def finish(
-    benchmark: type[FieldBenchmark],
-    records: list[Record],
-    left: list[Left],
-    settings: dict[str, Any],
-    out: Path,
-    as_json: bool,
-) -> None:
-    """Write the result beside the records, and show it."""
+def finish(benchmark: type[FieldBenchmark], found: Merged, judging: Judging, out: Path, as_json: bool) -> None:
+    """Have it judged where that is wanted, write the result beside the records, and show it."""
     from infinipot_v.evaluate.field.report import narrow, summary, table
 
-    result = summary(benchmark, records, left, settings)
-    (out / f"{benchmark.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (out / f"{benchmark.name}.md").write_text(table(benchmark, result, records), encoding="utf-8")
-    typer.echo(json.dumps(result) if as_json else f"{narrow(result)}\nEverything: {out / benchmark.name}.md")
+    name, records, settings = benchmark.name, found.records, found.settings
+    if benchmark.judged and judging.judge is not None:
+        name, records, settings = _judged(benchmark.name, found, judging, out)
+    result = summary(benchmark, records, found.left, settings)
+    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / f"{name}.md").write_text(table(benchmark, result, records), encoding="utf-8")
+    typer.echo(json.dumps(result) if as_json else f"{narrow(result)}\nEverything: {out / name}.md")
+    if benchmark.judged and judging.judge is None:
+        print("note: nothing was judged; the same command with --judge URL goes on from the answers", file=sys.stderr)
+
+
+def _judged(name: str, found: Merged, judging: Judging, out: Path) -> tuple[str, list[Record], dict[str, Any]]:
+    from infinipot_v.cli.counting import counting
+    from infinipot_v.cli.eval import kept
+    from infinipot_v.evaluate.field.judge import judge_of
+    from infinipot_v.evaluate.field.judging import Verdicts, judged, label
+
+    judge = judge_of(judging.judge or "", judging.judge_model)
+    name = f"{name}.{label(judge.settings)}"
+    verdicts = Verdicts(out / f"{name}.jsonl", judge.settings)
+    with kept(verdicts.path), counting("judging") as progress:
+        records = judged(found.records, judge, verdicts, progress)
+    return name, records, {**found.settings, "judge": judge.settings}
+
+
+def check_judge(benchmark: type[FieldBenchmark], judging: Judging) -> None:
+    """Raise `UserError` for a judge that nobody asks, or that has no address; before the long work."""
+    from infinipot_v.evaluate.field.judge import judge_of
+
+    if judging.judge is None:
+        if judging.judge_model is not None:
+            raise UserError("--judge-model without --judge URL: say where the judge is served")
+        return
+    if not benchmark.judged:
+        raise UserError(f"{benchmark.name} is scored without a judge: leave out --judge")
+    judge_of(judging.judge, judging.judge_model)
 
 
 def merge(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the parts' records lie (eval --out).")],
+    judging: Judging,
     as_json: Json = False,
 ) -> None:
     """Put the parts of `eval NAME --shard I/N` together: the result that one run would have had."""
@@ -143,8 +191,9 @@ def merge(
     from infinipot_v.evaluate.field.shards import parts_in
 
     for name, paths in parts_in(folder).items():
-        whole = merged(paths)
-        finish(benchmark_class(name), whole.records, whole.left, whole.settings, folder, as_json)
+        benchmark = benchmark_class(name)
+        check_judge(benchmark, judging)
+        finish(benchmark, merged(paths), judging, folder, as_json)
 
 
 def report_left(benchmark: FieldBenchmark) -> None:

@@ -87,7 +87,7 @@ def longvideobench(root: Path) -> None:
         rows += [
             {
                 "id": f"v{index}_{one}", "video_id": f"v{index}", "video_path": f"v{index}.mp4", "question": f"q{one}?",
-                "candidates": (OPTIONS + ["five"])[:count], "correct_choice": (one + index) % count,
+                "candidates": [*OPTIONS, "five"][:count], "correct_choice": (one + index) % count,
                 "question_category": "TOS", "topic_category": "NP", "level": "L2-Relation", "duration_group": group,
                 "duration": 12.0, "subtitle_path": f"v{index}_en.json", "starting_timestamp_for_subtitles": 0.0,
             }
@@ -191,7 +191,8 @@ def ovobench(root: Path) -> None:
         {"id": 9, "task": "CRR", **film, "question": "what action?", "answer": "x", "ask_time": 2, "clue_time": 6,
          "test_info": [{"realtime": 2, "type": 0}, {"realtime": 8, "type": 1}]},
         {"id": 10, "task": "SSR", **film, "tutorial": "t", "all_steps": ["pull", "put"], "start_time": [6, 1],
-         "end_time": [8, 3], "test_info": [{"realtime": 7, "step": "pull", "type": 1}, {"realtime": 2, "step": "pull", "type": 0}]},
+         "end_time": [8, 3], "test_info": [{"realtime": 7, "step": "pull", "type": 1},
+                                           {"realtime": 2, "step": "pull", "type": 0}]},
         {"id": 11, "task": "REC", **film, "activity": "jump", "start_times": [1], "end_times": [4],
          "test_info": [{"realtime": 3, "count": 0}, {"realtime": 5.5, "count": 1}]},
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 from infinipot_v.evaluate.field.base import FieldBenchmark
 from infinipot_v.evaluate.records import Left, Record
-from infinipot_v.evaluate.rows import Row, as_json, by_group, markdown, rows_of
+from infinipot_v.evaluate.rows import Row, as_json, by_group, markdown, rows_of, share
 
 Contenders = dict[tuple[str, float | str], list[Record]]
 
@@ -37,8 +37,8 @@ def summary(
     return {
         "rows": as_json(rows(records)),
         "official": [
-            {"policy": policy, "budget": f"{limit}", **rounded(benchmark.official(own))}
-            for (policy, limit), own in taking_part.items()
+            {"policy": policy, "budget": limit_of(own[0]), **rounded(benchmark.official(own))}
+            for (policy, _), own in taking_part.items()
         ],
         "cost": [_cost(own) for own in taking_part.values()],
         "speed": [_speed(own) for own in taking_part.values()],
@@ -46,6 +46,11 @@ def summary(
         "watched": watched(taking_part),
         "settings": settings,
     }
+
+
+def limit_of(record: Record) -> str:
+    """What a contender might hold, as people say it: 6144, 512MiB, 1/16."""
+    return record.budget or share(record.budget_fraction)
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -63,7 +68,7 @@ def _cost(records: Sequence[Record]) -> dict[str, Any]:
     held = [record.held_tokens for record in records]
     return {
         "policy": records[0].policy,
-        "budget": f"{records[0].limit}",
+        "budget": limit_of(records[0]),
         "unparsed": sum(not record.parsed for record in records),
         "held_tokens": [min(held), median(held), max(held)],
         "seen_tokens": max(record.seen_tokens for record in records),
@@ -76,7 +81,7 @@ def _speed(records: Sequence[Record]) -> dict[str, Any]:
     seconds = sum(record.watching_seconds for record in ends.values())
     return {
         "policy": records[0].policy,
-        "budget": f"{records[0].limit}",
+        "budget": limit_of(records[0]),
         "first_token_seconds": median(record.first_token_seconds for record in records),
         "frames_per_second": round(sum(record.frames for record in ends.values()) / seconds, 2) if seconds else None,
     }
@@ -95,6 +100,13 @@ def watched(taking_part: Contenders) -> dict[str, float]:
         "frames_if_each_question_watched": each,
         "times_saved": round(each / total, 2) if total else 1.0,
     }
+
+
+FAKE = "FAKE JUDGE: these numbers mean nothing"
+
+
+def _fake(settings: dict[str, Any]) -> bool:
+    return bool(settings.get("judge", {}).get("fake"))
 
 
 def table(benchmark: type[FieldBenchmark], result: dict[str, Any], records: Sequence[Record]) -> str:
@@ -126,6 +138,8 @@ def narrow(result: dict[str, Any]) -> str:
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid]
     saved = result["watched"]
+    if _fake(result["settings"]):
+        lines.insert(0, FAKE)
     lines += ["", f"{saved['questions']} questions, {saved['videos']} videos, each watched once: "
               f"{saved['times_saved']:g} times fewer frames than a video a question."]  # fmt: skip
     unparsed = {f"{row['policy']}@{row['budget']}": row["unparsed"] for row in result["cost"] if row["unparsed"]}
