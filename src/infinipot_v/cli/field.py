@@ -142,7 +142,7 @@ def finish(benchmark: type[FieldBenchmark], found: Merged, judging: Judging, out
     """Have it judged where that is wanted, write the result beside the records, and show it."""
     from infinipot_v.evaluate.field.report import narrow, summary, table
 
-    name, records, settings = benchmark.name, found.records, found.settings
+    name, records, settings = benchmark.name, list(found.records), found.settings
     if benchmark.judged and judging.judge is not None:
         name, records, settings = _judged(benchmark.name, found, judging, out)
     result = summary(benchmark, records, found.left, settings)

@@ -100,21 +100,22 @@ class RecordLog:
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.left: list[Left] = []
         self._units: dict[Unit, dict[int, Record]] = defaultdict(dict)
-        if path.exists() and path.stat().st_size:
-            self._resume()
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole:
+            self._resume(_parsed(path, whole))
+        if len(whole) < len(content):  # a kill in mid-write: drop the half line, so that the next append starts clean
+            os.truncate(path, len(whole))
+        if not whole:
             self._append([{"settings": self.settings}])
 
-    def _resume(self) -> None:
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):  # a kill in mid-write: drop the half line, so that the next append starts clean
-            os.truncate(self.path, whole)
-        settings, records, self.left = _parsed(self.path, content[:whole])
-        if settings != self.settings:
-            raise UserError(f"{self.path} was made with other settings: give another --out, or remove it")
-        for record in records:
+    def _resume(self, found: Content) -> None:
+        if found.settings != self.settings:
+            differing = ", ".join(differences(found.settings, self.settings))
+            raise UserError(f"{self.path} was made with other settings ({differing}): give another --out, or remove it")
+        self.left = list(found.left)
+        for record in found.records:
             self._units[record.unit][record.index] = record
 
     def done(self, unit: Unit) -> bool:
@@ -127,10 +128,10 @@ class RecordLog:
         self._append([asdict(record) for record in records])
         self._units[unit] = {record.index: record for record in records}
 
-    def begin(self, left: Iterable[Left]) -> None:
-        """A run begins, and knows already what it leaves out; what an earlier one did counts no more."""
+    def begin(self, videos: int, left: Iterable[Left]) -> None:
+        """A run of `videos` begins, and knows already what it leaves out; what an earlier one left counts no more."""
         self.left = list(left)
-        self._append([{"left": [asdict(one) for one in self.left], "run": "begins"}])
+        self._append([{"left": [asdict(one) for one in self.left], "videos": videos}])
 
     def leave(self, left: Left) -> None:
         """Something more is left out."""
@@ -148,29 +149,46 @@ class RecordLog:
             os.fsync(file.fileno())
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a file of records holds in whole lines: `videos` is how many its newest run was about, 0 if not said."""
+
+    settings: dict[str, Any]
+    records: tuple[Record, ...]
+    left: tuple[Left, ...]
+    videos: int
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Names of the settings in which two runs differ."""
+    return sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
+
+
 def read_records(path: Path) -> list[Record]:
-    """All whole lines of a file of records. Raises `UserError` when it is missing or damaged."""
-    return read_log(path)[1]
+    """All records of a file. Raises `UserError` when it is missing or damaged."""
+    return list(read_log(path).records)
 
 
-def read_log(path: Path) -> tuple[dict[str, Any], list[Record], list[Left]]:
-    """Settings, records, and what was left out; nothing is written. Raises `UserError` as `read_records`."""
+def read_log(path: Path) -> Content:
+    """All that a file holds; nothing is written. Raises `UserError` when it is missing or damaged."""
     if not path.is_file():
         raise UserError(f"no records at {path}: run infinipot-v eval first, or give --records")
     content = path.read_bytes()
     return _parsed(path, content[: content.rfind(b"\n") + 1])
 
 
-def _parsed(path: Path, content: bytes) -> tuple[dict[str, Any], list[Record], list[Left]]:
-    """Settings and records of a file's whole lines, and what its newest run left out."""
-    records, left = list[Record](), list[Left]()
+def _parsed(path: Path, content: bytes) -> Content:
+    """Of whole lines. Raises `UserError` for damaged ones."""
+    records, left, videos = list[Record](), list[Left](), 0
     try:
         lines = [json.loads(line) for line in content.splitlines()]
         for line in lines[1:]:
+            if "videos" in line:
+                left, videos = [], line["videos"]
             if "left" in line:
-                left = [*(() if "run" in line else left), *(Left(**one) for one in line["left"])]
+                left += [Left(**one) for one in line["left"]]
             else:
                 records.append(Record(**line))
-        return lines[0]["settings"], records, left
+        return Content(lines[0]["settings"], tuple(records), tuple(left), videos)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path} is damaged: give another --out, or remove it") from error

@@ -47,6 +47,7 @@ class FieldBenchmark(Benchmark):
         self.left: list[Left] = []
         self._files = [self._annotation(names) for names in self.annotations]
         self._content: dict[Path, Any] = {}
+        self._places: dict[str, int] = {}
         self._clips: dict[str, Clip] = {}
         self._items: tuple[Item, ...] | None = None
 
@@ -63,10 +64,7 @@ class FieldBenchmark(Benchmark):
     def settings(self) -> dict[str, object]:
         """The recipe, and a digest of the records that were read: the folder may move."""
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._files)).hexdigest()[:16]
-        return {
-            "benchmark": self.name, "records": digest, "limit": self.limit, "recipe": self.recipe.as_json(),
-            "videos": len(self.items()),
-        }  # fmt: skip
+        return {"benchmark": self.name, "records": digest, "limit": self.limit, "recipe": self.recipe.as_json()}
 
     def _annotation(self, names: str) -> Path:
         found = [path for name in names.split("|") for path in sorted(self.data.glob(name)) if path.is_file()]
@@ -99,6 +97,10 @@ class FieldBenchmark(Benchmark):
             self._items = tuple(self._read())
         return self._items
 
+    def place(self, item: Item) -> int:
+        """The number of an item among all videos of the benchmark, those that are missing included."""
+        return self._places[item.name]
+
     def _read(self) -> Iterator[Item]:
         asked: dict[str, list[Asked]] = {}
         for name, record in self.records():
@@ -106,6 +108,7 @@ class FieldBenchmark(Benchmark):
                 self._clips.setdefault(clip.name, clip)
                 asked.setdefault(clip.name, []).append(one)
         given = 0
+        self._places = {name: place for place, name in enumerate(asked)}
         for name, questions in asked.items():
             if given == self.limit:
                 break

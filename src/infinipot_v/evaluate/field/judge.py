@@ -24,8 +24,8 @@ KEY = "OPENAI_API_KEY"
 TRIES = 5
 SYSTEM = """You are an intelligent chatbot designed for evaluating the correctness of generative outputs for \
 question-answer pairs. Your task is to compare the predicted answer with the correct answer and determine if they \
-match meaningfully. Here's how you can accomplish the task:------##INSTRUCTIONS: - Focus on the meaningful match between the \
-predicted answer and the correct answer.
+match meaningfully. Here's how you can accomplish the task:------##INSTRUCTIONS: - Focus on the meaningful match \
+between the predicted answer and the correct answer.
 - Consider synonyms or paraphrases as valid matches.
 - Evaluate the correctness of the prediction compared to the answer."""
 USER = """Please evaluate the following video-based question-answer pair:

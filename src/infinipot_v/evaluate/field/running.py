@@ -28,8 +28,8 @@ def run_logged(
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Fill the log with what it lacks of a part; what is left out goes in there, too."""
-    items = shard.takes(benchmark.items())
-    log.begin(benchmark.left)
+    items = [item for item in benchmark.items() if shard.takes(benchmark.place(item))]
+    log.begin(len(items), benchmark.left)
 
     def left_out(item: Item, error: BrokenVideo) -> None:
         log.leave(benchmark.leave_item(item, error))

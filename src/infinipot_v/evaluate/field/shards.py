@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infinipot_v.evaluate.base import Item
-from infinipot_v.evaluate.records import Left, Record, read_log
+from infinipot_v.evaluate.records import Content, Left, Record, Unit, differences, read_log
 from infinipot_v.types import UserError
 
 
@@ -34,9 +33,9 @@ class Shard:
             raise UserError(f"cannot read the shard {text!r}: write I/N, as in 1/8 to 8/8")
         return cls(int(match[1]), int(match[2]))
 
-    def takes(self, items: Sequence[Item]) -> list[Item]:
-        """Every `of`-th item from its own number on."""
-        return list(items[self.number - 1 :: self.of])
+    def takes(self, place: int) -> bool:
+        """Whether the video at this place, from 0, is of this part. Whether others are missing changes nothing."""
+        return place % self.of == self.number - 1
 
     def log(self, out: Path, name: str) -> Path:
         """Where its records go."""
@@ -45,58 +44,57 @@ class Shard:
 
 
 def parts_in(folder: Path) -> dict[str, list[Path]]:
-    """Logs of parts by benchmark. Raises `UserError` where there are none."""
-    parts: dict[str, list[Path]] = {}
+    """Logs of parts by benchmark. Raises `UserError` where there are none, and where some are missing."""
+    parts: dict[str, dict[Shard, Path]] = {}
     for path in sorted(folder.glob("*.*-of-*.jsonl")):
-        parts.setdefault(path.name.partition(".")[0], []).append(path)
+        if match := re.fullmatch(r"([^.]+)\.(\d+)-of-(\d+)\.jsonl", path.name):
+            parts.setdefault(match[1], {})[Shard(int(match[2]), int(match[3]))] = path
     if not parts:
         raise UserError(f"no parts in {folder}: run infinipot-v eval NAME --shard 1/2 --out {folder} first")
-    return parts
+    for name, own in parts.items():
+        counts = {shard.of for shard in own}
+        if len(counts) > 1:
+            raise UserError(f"parts of {name} are of {sorted(counts)} in {folder}: keep those of one run")
+        lacking = [f"{n}/{count}" for count in counts for n in range(1, count + 1) if Shard(n, count) not in own]
+        if lacking:
+            raise UserError(f"parts of {name} are missing in {folder}: run --shard {', '.join(lacking)}")
+    return {name: list(own.values()) for name, own in parts.items()}
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The records of all parts, once each, what they left out, and the settings that they share."""
+    """The records of all parts, what they left out, and the settings that they share."""
 
-    records: list[Record]
-    left: list[Left]
+    records: Sequence[Record]
+    left: Sequence[Left]
     settings: dict[str, Any]
 
 
 def merge(paths: Sequence[Path]) -> Merged:
-    """Read the logs of parts. Raises `UserError` where they are not parts of one run, or not all of it."""
-    found: dict[tuple[Any, ...], Record] = {}
-    left: set[Left] = set()
-    settings: dict[str, Any] = {}
-    for path in paths:
-        own, records, out = read_log(path)
-        if settings and own != settings:
-            differing = sorted(key for key in {*own, *settings} if own.get(key) != settings.get(key))
-            raise UserError(f"{path} is of another run than {paths[0]}: {', '.join(differing)} differ")
-        settings = own
-        left |= set(out)
-        found.update({(*record.unit, record.index): record for record in records})
-    whole = _whole(list(found.values()))
-    _check(whole, left, settings)
-    return Merged(whole, sorted(left, key=lambda one: (one.what, one.why)), settings)
+    """Read the logs of parts. Raises `UserError` where they are not of one run, or one is not done."""
+    contents = [read_log(path) for path in paths]
+    for path, content in zip(paths, contents, strict=True):
+        if content.settings != contents[0].settings:
+            differing = ", ".join(differences(content.settings, contents[0].settings))
+            raise UserError(f"{path} is of another run than {paths[0]}: they differ in {differing}")
+    contenders = {record.unit[:2] for content in contents for record in content.records}
+    records = [
+        record for path, content in zip(paths, contents, strict=True) for record in _all(path, content, contenders)
+    ]
+    left = {one for content in contents for one in content.left}
+    return Merged(records, sorted(left, key=lambda one: (one.what, one.why)), contents[0].settings)
 
 
-def _whole(records: Sequence[Record]) -> list[Record]:
-    """Records of units that have all of theirs."""
-    counts: dict[Any, int] = {}
-    for record in records:
-        counts[record.unit] = counts.get(record.unit, 0) + 1
-    return [record for record in records if counts[record.unit] == record.of]
-
-
-def _check(records: Sequence[Record], left: set[Left], settings: dict[str, Any]) -> None:
-    """Every video was watched by everybody, or left out."""
-    items = {record.item for record in records}
-    expected = int(settings.get("videos", len(items)))
-    missing = expected - len(items | {one.what for one in left if one.tried})
-    if missing > 0:
-        raise UserError(f"{missing} of {expected} videos are in no part: run the shards that are missing")
-    units = {record.unit for record in records}
-    lacking = len(items) * len({unit[:2] for unit in units}) - len(units)
-    if lacking:
-        raise UserError(f"{lacking} runs of a policy over a video are missing: give every shard the same policies")
+def _all(path: Path, content: Content, contenders: set[Any]) -> list[Record]:
+    """A part's records. Raises `UserError` unless everybody has watched every video that could be watched."""
+    units: dict[Unit, list[Record]] = {}
+    for record in content.records:
+        units.setdefault(record.unit, []).append(record)
+    whole = {unit: records for unit, records in units.items() if len(records) == records[0].of}
+    watched = content.videos - sum(left.tried for left in content.left)
+    if len(whole) < watched * len(contenders):
+        raise UserError(
+            f"{path} holds {len(whole)} of {watched * len(contenders)} runs of a policy over a video: run that part "
+            "to its end, with the policies of the others"
+        )
+    return [record for records in whole.values() for record in records]
