@@ -56,6 +56,27 @@ class Answering:
         finally:
             self.cache.rollback()
 
+    def likelihood(self, answer: str) -> tuple[float, bool]:
+        """Log-probability of `answer` as the whole continuation, and whether greedy decoding would say it.
+
+        Natural logarithm, summed over its tokens; the end token does not count. The cache rolls back. Raises
+        `UserError` for an answer that has no token, or more than there is room for.
+        """
+        ids = self.model.prompt.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        if not 0 < len(ids) <= self.prepared.limit:
+            raise UserError(f"an answer of {len(ids)} tokens: there is room for 1 to {self.prepared.limit}")
+        total, greedy = 0.0, True
+        try:
+            logits = self._question()
+            for index, token in enumerate(ids):
+                total += float(logits.double().log_softmax(-1)[token])
+                greedy = greedy and int(logits.argmax()) == token
+                if index + 1 < len(ids):
+                    logits = self.model.next_logits([token], self._position(index), self.cache)
+        finally:
+            self.cache.rollback()
+        return total, greedy
+
     def _question(self) -> Tensor:
         """Prefill what is shown, and the question."""
         self.cache.rollback()

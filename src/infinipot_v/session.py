@@ -251,12 +251,19 @@ class Session:
         """Answer from the memory and leave it exactly as it was; see `stream`."""
         return finished(self.stream(question, remember=remember, decoding=decoding))
 
-    def first_logits(self, question: str) -> Tensor:
-        """Logits of the first token of an answer, float32 `[vocabulary]`; memory and dialogue stay as they are.
+    def answering(self, question: str, *, decoding: Decoding | None = None) -> Answering:
+        """An answer that has not begun, for who wants its logits; good until the session does something else.
 
         Raises `UserError` as `stream` does.
         """
-        return self._answer_to(question, self.decoding).first_logits()
+        self._end_answer()
+        if self._at.canvas is None:
+            raise UserError("nothing has been watched yet: watch a source first")
+        shown, clock = self._shown()
+        room = self.cache.budget.room - sum(block.steps.numel() for block, _ in shown)
+        decoding = decoding or self.decoding
+        prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
+        return Answering(self.model, self.cache, clock, prepared, decoding, shown)
 
     def check_question(self, question: str) -> None:
         """Raise what `ask` would for a question that is empty or too long for the room, before anything is watched."""
@@ -275,18 +282,9 @@ class Session:
         finished turn joins the dialogue, which is text and is prefilled again, after the video, by the next question.
         Raises `UserError` for an empty question, before anything was watched, and when it does not fit the room.
         """
-        answering = self._remembering(self._answer_to(question, decoding or self.decoding), remember)
+        answering = self._remembering(self.answering(question, decoding=decoding), remember)
         self._answering = weakref.ref(answering)
         return answering
-
-    def _answer_to(self, question: str, decoding: Decoding) -> Answering:
-        self._end_answer()
-        if self._at.canvas is None:
-            raise UserError("nothing has been watched yet: watch a source first")
-        shown, clock = self._shown()
-        room = self.cache.budget.room - sum(block.steps.numel() for block, _ in shown)
-        prepared = self.dialogue.prepare(question, room, decoding.max_new_tokens)
-        return Answering(self.model, self.cache, clock, prepared, decoding, shown)
 
     def _remembering(self, answering: Answering, remember: bool) -> Generator[str, None, Answer]:
         answer = yield from answering.run()

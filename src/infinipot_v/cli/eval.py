@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -37,6 +37,22 @@ def contender_names() -> Iterable[str]:
     return dict.fromkeys((*policy_names(), *POLICIES.split(","), "rekv"))
 
 
+@dataclass(frozen=True)
+class Streams:
+    """The streams of our own world."""
+
+    panel: ClassVar[str] = "pocket and day"
+
+    seeds: Annotated[
+        str | None, flag("A:B", f"Streams A to B - 1; from 0 development, from 1000000 test. [{SEEDS}]")
+    ] = None
+    steps: Annotated[int | None, flag("COUNT", f"Length of a stream in steps of 2 s. [{STEPS}]")] = None
+    ablations: Annotated[
+        bool, flag(None, "The paper's experiments instead; an hour. They choose policies and streams.", "--ablations")
+    ] = False
+    quick: Annotated[bool, flag(None, "With --ablations: few and short streams, five minutes.", "--quick")] = False
+
+
 def names() -> Iterable[str]:
     """All benchmarks."""
     from infinipot_v.evaluate.field import benchmark_names
@@ -53,6 +69,7 @@ def evaluate(
             autocompletion=among(names),
         ),
     ],
+    streams: Streams,
     field: Field,
     judging: Judging,
     checkpoint: Checkpoint,
@@ -75,14 +92,6 @@ def evaluate(
             "--budget",
         ),
     ] = None,
-    seeds: Annotated[
-        str | None, flag("A:B", f"pocket, day: streams A to B - 1; from 0 development, from 1000000 test. [{SEEDS}]")
-    ] = None,
-    steps: Annotated[int | None, flag("COUNT", f"pocket, day: length of a stream in steps of 2 s. [{STEPS}]")] = None,
-    ablations: Annotated[
-        bool, flag(None, "The paper's experiments instead; an hour. They choose policies and streams.", "--ablations")
-    ] = False,
-    quick: Annotated[bool, flag(None, "With --ablations: few and short streams, five minutes.", "--quick")] = False,
     out: Annotated[Path, flag("FOLDER", "Where the records go; a stopped run goes on from them.")] = Path(
         "eval-results"
     ),
@@ -92,34 +101,28 @@ def evaluate(
     if name not in BENCHMARKS:
         from infinipot_v.cli.field import run_field
 
-        _refuse(
-            {"seeds": seeds, "steps": steps, "ablations": ablations or None, "quick": quick or None},
-            "{} are for pocket and day: leave them out",
-        )
         check_name(name)
+        _refuse(changed(streams), f"{{}} are for pocket and day: leave them out of {name}")
         return run_field(name, field, judging, checkpoint, policies, budgets, out, as_json)
     _refuse(changed(field) | changed(judging), f"{{}} are for the benchmarks of the field: leave them out of {name}")
     given = {"model": checkpoint.model, "policies": policies, "budgets": budgets}
     if name == "day":
-        _refuse({**given, "ablations": ablations or None, "quick": quick or None}, "a day is what it is: leave out {}")
-        return _day(seeds, steps, out, checkpoint.device, as_json)
-    if quick and not ablations:
+        own = {"ablations": streams.ablations or None, "quick": streams.quick or None}
+        _refuse({**given, **own}, "a day is what it is: leave out {}")
+        return _day(streams, out, checkpoint.device, as_json)
+    if streams.quick and not streams.ablations:
         raise UserError("--quick is for --ablations: give both, or fewer --seeds")
-    if ablations:
+    if streams.ablations:
         from infinipot_v.cli.ablations import run_ablations
 
         refusal = "the experiments are what they are: leave out {} beside --ablations"
-        _refuse({**given, "seeds": seeds, "steps": steps}, refusal)
-        return run_ablations(out, quick, checkpoint.device, as_json)
-    return _pocket(
-        checkpoint, policies or POLICIES, budgets or BUDGETS, seeds or SEEDS, STEPS if steps is None else steps, out,
-        as_json,
-    )  # fmt: skip
+        _refuse({**given, "seeds": streams.seeds, "steps": streams.steps}, refusal)
+        return run_ablations(out, streams.quick, checkpoint.device, as_json)
+    return _pocket(checkpoint, policies or POLICIES, budgets or BUDGETS, streams, out, as_json)
 
 
-def _pocket(
-    checkpoint: Checkpoint, policies: str, budgets: str, seeds: str, steps: int, out: Path, as_json: bool
-) -> None:
+def _pocket(checkpoint: Checkpoint, policies: str, budgets: str, streams: Streams, out: Path, as_json: bool) -> None:
+    seeds, steps = streams.seeds or SEEDS, STEPS if streams.steps is None else streams.steps
     benchmark = benchmark_of(seeds, steps)
     log = run_benchmark(benchmark, checkpoint, names_of(policies), fractions_of(budgets), out / "pocket.jsonl")
     from infinipot_v.evaluate.figures import draw
@@ -139,12 +142,13 @@ def _pocket(
     typer.echo(json.dumps(result) if as_json else f"{narrow(rows)}\nBy kind and by delay: {out / 'pocket'}.md")
 
 
-def _day(seeds: str | None, steps: int | None, out: Path, device: str, as_json: bool) -> None:
+def _day(streams: Streams, out: Path, device: str, as_json: bool) -> None:
     from infinipot_v.cli.day import SEEDS as OWN_SEEDS
     from infinipot_v.cli.day import STEPS as OWN_STEPS
     from infinipot_v.cli.day import run_day
 
-    run_day(out, seeds_of(seeds or OWN_SEEDS), OWN_STEPS if steps is None else steps, device, as_json)
+    steps = OWN_STEPS if streams.steps is None else streams.steps
+    run_day(out, seeds_of(streams.seeds or OWN_SEEDS), steps, device, as_json)
 
 
 def _refuse(given: dict[str, object], refusal: str) -> None:
@@ -154,7 +158,7 @@ def _refuse(given: dict[str, object], refusal: str) -> None:
         raise UserError(refusal.format(", ".join(named)))
 
 
-def changed(group: Field | Judging) -> dict[str, object]:
+def changed(group: Streams | Field | Judging) -> dict[str, object]:
     """Options of a group that were given."""
     return {
         one.name.replace("_", "-"): value for one in fields(group) if (value := getattr(group, one.name)) != one.default

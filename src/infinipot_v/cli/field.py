@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
@@ -140,7 +141,7 @@ def _run(
 
 def finish(benchmark: type[FieldBenchmark], found: Merged, judging: Judging, out: Path, as_json: bool) -> None:
     """Have it judged where that is wanted, write the result beside the records, and show it."""
-    from infinipot_v.evaluate.field.report import narrow, summary, table
+    from infinipot_v.evaluate.field.report import by_contender, narrow, summary, table
 
     name, records, settings = benchmark.name, list(found.records), found.settings
     if benchmark.judged and judging.judge is not None:
@@ -148,6 +149,10 @@ def finish(benchmark: type[FieldBenchmark], found: Merged, judging: Judging, out
     result = summary(benchmark, records, found.left, settings)
     (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (out / f"{name}.md").write_text(table(benchmark, result, records), encoding="utf-8")
+    for (policy, limit), own in by_contender(records).items():
+        if (content := benchmark.submission(own)) is not None:
+            told = re.sub(r"[^A-Za-z0-9.=-]+", "-", f"{policy}@{limit}")
+            (out / f"{name}.submission.{told}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
     typer.echo(json.dumps(result) if as_json else f"{narrow(result)}\nEverything: {out / name}.md")
     if benchmark.judged and judging.judge is None:
         print("note: nothing was judged; the same command with --judge URL goes on from the answers", file=sys.stderr)

@@ -22,7 +22,7 @@ def chance_of_yes(session: Session, question: str) -> float | None:
     yes, no = yes - no, no - yes
     if not yes or not no:
         return None
-    logits = session.first_logits(question).double()
+    logits = session.answering(question).first_logits().double()
     chances = logits.softmax(-1)
     for_yes, for_no = (float(chances[sorted(ids)].sum()) for ids in (yes, no))
     return for_yes / (for_yes + for_no)

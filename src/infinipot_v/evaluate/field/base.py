@@ -97,6 +97,10 @@ class FieldBenchmark(Benchmark):
             self._items = tuple(self._read())
         return self._items
 
+    def clip_of(self, item: Item) -> Clip:
+        """The stretch of video that an item is about."""
+        return self._clips[item.name]
+
     def place(self, item: Item) -> int:
         """The number of an item among all videos of the benchmark, those that are missing included."""
         return self._places[item.name]
@@ -173,6 +177,11 @@ class FieldBenchmark(Benchmark):
     def official(cls, records: Sequence[Record]) -> dict[str, float | None]:
         """The averages that the benchmark's own papers print, in percent; None where nothing was asked."""
         return {"overall": percent(records)}
+
+    @classmethod
+    def submission(cls, records: Sequence[Record]) -> Any:
+        """What an official server takes of one contender, JSON-able; None where there is none, or nothing to say."""
+        return None
 
 
 def percent(records: Iterable[Record]) -> float | None:

@@ -58,7 +58,10 @@ class EgoSchema(FieldBenchmark):
         """Exact match on the subset."""
         return {"subset": percent([record for record in records if record.group == SUBSET])}
 
-    def submission(self, records: Sequence[Record]) -> dict[str, int]:
-        """`{q_uid: option}` as the official server takes it; 0 where nothing could be read."""
+    @classmethod
+    def submission(cls, records: Sequence[Record]) -> dict[str, int] | None:
+        """`{q_uid: option}` as the official server takes it, of a run of all; 0 where nothing could be read."""
+        if all(record.group == SUBSET for record in records):
+            return None
         letters = {record.identity: said_letter(record.reply, 5) for record in records}
         return {uid: LETTERS.index(letter or "A") for uid, letter in letters.items()}

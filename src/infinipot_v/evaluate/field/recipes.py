@@ -74,6 +74,6 @@ def recipe_of(name: str | None, benchmark: str) -> Recipe:
     if chosen not in recipes():
         there = ", ".join(recipes())
         raise UserError(f"unknown recipe {chosen!r}{did_you_mean(chosen, list(recipes()))}; there are: {there}")
-    if chosen.partition("/")[2] != family:
+    if family not in (chosen.partition("/")[2], chosen.partition("/")[2].rpartition("-")[0]):
         raise UserError(f"the recipe {chosen} is not for {benchmark}: choose infinipot-v/{family}")
     return recipes()[chosen]
