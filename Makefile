@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 OLDEST := .contract/oldest
+LMMS := .lmms
 NEWEST := .contract/newest
 DOCS := .docs
 PYTEST_ARGS ?=
@@ -10,7 +11,7 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check contract soak pocket docs clean
+.PHONY: help setup demo test check contract lmms soak pocket docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +33,9 @@ contract: $(OLDEST)/.installed $(NEWEST)/.installed  ## the tests of what we lea
 	$(OLDEST)/bin/python -m pytest -m contract $(PYTEST_ARGS)
 	$(NEWEST)/bin/python -m pytest -m contract $(PYTEST_ARGS)
 
+lmms: $(LMMS)/.installed  ## the tests against the real lmms-eval
+	$(LMMS)/bin/python -m pytest tests/lmms $(PYTEST_ARGS)
+
 soak: $(STAMP)  ## the long proofs
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
@@ -42,7 +46,7 @@ docs: $(DOCS)/.installed  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 clean:  ## remove environments, caches and builds
-	rm -rf .venv .contract .docs dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .contract .lmms .docs dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests training -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # venv FOLDER
@@ -66,6 +70,13 @@ $(OLDEST)/.installed: pyproject.toml constraints.txt
 
 $(NEWEST)/.installed: pyproject.toml constraints.txt
 	$(call install,$(NEWEST),--upgrade 'transformers')
+
+# lmms-eval wants PyAV below 16 and much that our tests never touch: it is installed alone, with what they do touch.
+$(LMMS)/.installed: pyproject.toml constraints.txt tests/lmms/requirements.txt
+	$(call venv,$(LMMS))
+	$(LMMS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r tests/lmms/requirements.txt
+	$(LMMS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'lmms-eval==0.7.3'
+	@touch $@
 
 # The pages are read from the sources: neither the package nor PyTorch is installed here.
 $(DOCS)/.installed: pyproject.toml
