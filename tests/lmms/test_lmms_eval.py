@@ -176,9 +176,10 @@ def test_lmms_evals_own_videomme_runs_on_a_local_copy(tmp_path):
         video(tmp_path / "out" / "hf" / "videomme" / "data" / f"v{index}.mp4", 4)
         for number in range(2):
             rows.append(
-                {"video_id": f"00{index}", "duration": "short", "domain": "Knowledge", "sub_category": "Biology & Medicine",
+                {"video_id": f"00{index}", "duration": "short", "domain": "Knowledge",
+                 "sub_category": "Biology & Medicine",
                  "videoID": f"v{index}", "question_id": f"00{index}-{number}", "task_type": "Counting Problem",
-                 "question": "How many?", "options": ["A. 1", "B. 2", "C. 3", "D. 4"], "answer": "A", "url": "x"}
+                 "question": "How many?", "options": ["A. 1", "B. 2", "C. 3", "D. 4"], "answer": "A", "url": ""}
             )  # fmt: skip
     put(tmp_path / "rows.json", rows)
     (tmp_path / "utils.py").write_text("from lmms_eval.tasks.videomme.utils import *\n")
