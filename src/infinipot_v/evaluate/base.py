@@ -82,6 +82,9 @@ class Benchmark(ABC):
     manner: Manner = Manner()
     """How it is watched and answered; `Manner.room` are the slots beside |M| for one question and its answer."""
 
+    forgiving: bool = False
+    """Whether a contender whose memory grows with the stream is left out where that does not fit."""
+
     @property
     @abstractmethod
     def settings(self) -> dict[str, object]:

@@ -63,6 +63,11 @@ class Contender:
         return self.budget or float(self.fraction)
 
     @property
+    def grows(self) -> bool:
+        """Whether what it may hold grows with the stream: nobody has said that it fits."""
+        return not self.budget and self.policy not in CONTROLS
+
+    @property
     def shares(self) -> bool:
         """Whether a share can be chosen for it; the full cache has all, the controls have frames."""
         return self.policy.partition("+")[0] != "full" and self.policy not in CONTROLS

@@ -80,13 +80,14 @@ Unit = tuple[str, float | str, str]
 class Left:
     """What was left out: a video or a record by name, why, and how many questions went with it.
 
-    `tried`: a video that was there, and could not be watched.
+    `tried`: a video that was there, and could not be watched. `policy`: only this contender could not watch it.
     """
 
     what: str
     why: str
     questions: int = 1
     tried: bool = False
+    policy: str = ""
 
 
 class RecordLog:
@@ -127,6 +128,13 @@ class RecordLog:
         """Append a whole unit and see it onto the disk."""
         self._append([asdict(record) for record in records])
         self._units[unit] = {record.index: record for record in records}
+
+    def take(self, unit: Unit, found: Sequence[Record] | Left) -> None:
+        """Write a unit, or that it is left out."""
+        if isinstance(found, Left):
+            self.leave(found)
+        else:
+            self.write(unit, found)
 
     def begin(self, videos: int, left: Iterable[Left]) -> None:
         """A run of `videos` begins, and knows already what it leaves out; what an earlier one left counts no more."""

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from infinipot_v.evaluate.base import Asked, Benchmark, BrokenVideo, Item
 from infinipot_v.evaluate.contenders import Contender
-from infinipot_v.evaluate.records import Record, RecordLog, Unit
+from infinipot_v.evaluate.records import Left, Record, RecordLog, Unit
 from infinipot_v.evaluate.sharing import SharedVision
 from infinipot_v.evaluate.watchers import Watcher
 from infinipot_v.models.base import Model
-from infinipot_v.types import Frame
+from infinipot_v.types import Frame, UserError
 
 Progress = Callable[[int, int], None]
 LeftOut = Callable[[Item, BrokenVideo], None]
@@ -47,7 +49,7 @@ def run(
     for item, wanted in todo:
         try:
             for unit, records in records_of_all(benchmark, model, wanted, item):
-                log.write(unit, records)
+                log.take(unit, records)
                 done += 1
                 progress(done, total)
         except BrokenVideo as error:
@@ -57,12 +59,29 @@ def run(
 
 def records_of_all(
     benchmark: Benchmark, model: Model, contenders: Sequence[Contender], item: Item
-) -> Iterator[tuple[Unit, list[Record]]]:
-    """All contenders watch one item, one after the other; what the vision tower says is computed once."""
+) -> Iterator[tuple[Unit, list[Record] | Left]]:
+    """All contenders watch one item, one after the other; what the vision tower says is computed once.
+
+    A memory that is as large as the item wants it may fit neither the machine nor the model's positions; then, where
+    the benchmark is `forgiving`, that contender is left out of that item.
+    """
     shared: Any = SharedVision(model) if len(contenders) > 1 else model
     sized = benchmark.sized(item, model)
     for contender in contenders:
-        yield _unit(contender, item), numbered(benchmark.settled(list(records_of(benchmark, shared, contender, sized))))
+        try:
+            found: list[Record] | Left = _settled(benchmark, shared, contender, sized)
+        except BrokenVideo:
+            raise
+        except (UserError, torch.OutOfMemoryError) as error:
+            if not (benchmark.forgiving and contender.grows):
+                raise
+            told = f"it does not fit: {str(error).partition('. ')[0]}"
+            found = Left(item.name, told, len(item.questions), tried=True, policy=contender.policy)
+        yield _unit(contender, item), found
+
+
+def _settled(benchmark: Benchmark, model: Model, contender: Contender, item: Item) -> list[Record]:
+    return numbered(benchmark.settled(list(records_of(benchmark, model, contender, item))))
 
 
 def numbered(records: Sequence[Record]) -> list[Record]:

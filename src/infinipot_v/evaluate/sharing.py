@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.types import Block, Frame
 
+MOST = 2**30
+"""Bytes of embeddings that are remembered of one item; what comes behind them is computed for each contender anew."""
+
 
 class SharedVision:
     """A model whose `encode` remembers its blocks until `forget`; everything else is the model's own.
@@ -18,17 +21,23 @@ class SharedVision:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._blocks: dict[tuple[object, ...], Block] = {}
+        self._bytes = 0
 
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
         """See `Model.encode`. Frames are told apart by their times, which is enough within one item."""
         key = (first_step, canvas, tuple(frame.seconds for frame in frames))
-        if key not in self._blocks:
-            self._blocks[key] = self._model.encode(frames, canvas, first_step)
-        return self._blocks[key]
+        if key in self._blocks:
+            return self._blocks[key]
+        block = self._model.encode(frames, canvas, first_step)
+        if self._bytes + block.embeddings.nbytes <= MOST:
+            self._bytes += block.embeddings.nbytes
+            self._blocks[key] = block
+        return block
 
     def forget(self) -> None:
         """The next item has other frames."""
         self._blocks.clear()
+        self._bytes = 0
 
     if not TYPE_CHECKING:
 

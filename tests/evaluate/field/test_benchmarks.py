@@ -146,3 +146,29 @@ def test_the_whole_video_gives_no_more_frames_than_the_recipe_says(opened, pocke
 def test_only_so_many_videos(opened):
     assert [len(opened("videomme", limit=limit).items()) for limit in (1, 2, 9)] == [1, 2, 3]
     assert len(OPTIONS) == 4
+
+
+def test_a_full_cache_that_does_not_fit_is_left_out_and_the_rest_runs(opened, pocket, tmp_path):
+    """Of three videos the last is too long for the model's positions, without a budget."""
+    from dataclasses import replace
+
+    from infinipot_v.evaluate.contenders import contenders
+
+    benchmark = opened("videomme")
+    benchmark.recipe = replace(benchmark.recipe, fps=1.0)
+    config = pocket.text_config
+    limit, config.max_position_embeddings = config.max_position_embeddings, 600
+    try:
+        log = RecordLog(tmp_path / "r.jsonl", settings_of(benchmark, pocket))
+        taking_part = contenders(["full", "infinipot-v"], budgets=["32"])
+        run_logged(benchmark, pocket, taking_part, log)
+        assert {record.policy for record in log.records()} == {"full", "infinipot-v"}
+        config.max_position_embeddings = 514  # prefix and room leave none to the video
+        again = RecordLog(tmp_path / "s.jsonl", settings_of(benchmark, pocket))
+        with pytest.raises(UserError, match="room"):  # a budget that was asked for and cannot be had stops
+            run_logged(benchmark, pocket, taking_part[::-1], again)
+        run_logged(benchmark, pocket, taking_part[:1], again)
+        assert [left.policy for left in again.left] == ["full"] * 3 and again.records() == []
+        assert "it does not fit" in again.left[0].why and sum(left.questions for left in again.left) == 9
+    finally:
+        config.max_position_embeddings = limit

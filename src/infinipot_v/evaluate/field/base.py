@@ -44,6 +44,7 @@ class FieldBenchmark(Benchmark):
 
     def __init__(self, data: Path, recipe: Recipe, *, limit: int | None = None, strict: bool = False) -> None:
         self.data, self.recipe, self.limit, self.strict = data, recipe, limit, strict
+        self.forgiving = not strict
         self.left: list[Left] = []
         self._files = [self._annotation(names) for names in self.annotations]
         self._content: dict[Path, Any] = {}

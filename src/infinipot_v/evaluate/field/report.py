@@ -157,7 +157,7 @@ def _left(left: Sequence[dict[str, Any]]) -> str:
         return ""
     reasons: dict[str, list[str]] = {}
     for one in left:
-        reasons.setdefault(one["why"], []).append(one["what"])
+        reasons.setdefault(one["why"], []).append(f"{one['what']} ({one['policy']})" if one["policy"] else one["what"])
     lost = Counter[str]()
     for one in left:
         lost[one["why"]] += one["questions"]

@@ -91,10 +91,11 @@ def _all(path: Path, content: Content, contenders: set[Any]) -> list[Record]:
     for record in content.records:
         units.setdefault(record.unit, []).append(record)
     whole = {unit: records for unit, records in units.items() if len(records) == records[0].of}
-    watched = content.videos - sum(left.tried for left in content.left)
-    if len(whole) < watched * len(contenders):
+    watched = content.videos - sum(left.tried and not left.policy for left in content.left)
+    expected = watched * len(contenders) - sum(bool(left.policy) for left in content.left)
+    if len(whole) < expected:
         raise UserError(
-            f"{path} holds {len(whole)} of {watched * len(contenders)} runs of a policy over a video: run that part "
-            "to its end, with the policies of the others"
+            f"{path} holds {len(whole)} of {expected} runs of a policy over a video: run that part to its end, with "
+            "the policies of the others"
         )
     return [record for records in whole.values() for record in records]
