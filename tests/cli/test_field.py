@@ -153,3 +153,18 @@ def test_what_is_wrong_is_found_before_the_model_is_loaded(more, message, run, m
 def test_no_model_is_an_error_that_names_some(run, mini):
     code, _, err = run("eval", "ovobench", "--data", mini("ovobench"))
     assert code == 2 and "--model" in err
+
+
+def test_published_numbers_stand_beside_ones_own(run, mini):
+    code, out, _ = run("published")
+    assert code == 0 and "ovobench, backward; Qwen2.5-VL-7B" in out and "arXiv 2506.15745" in out
+    code, out, _ = run("published", "ovobench", "--json")
+    rows = json.loads(out)["rows"]
+    assert code == 0 and {row["benchmark"] for row in rows} == {"ovobench"} and all(row["source"] for row in rows)
+    run("eval", "ovobench", "--data", mini("ovobench"), *WITH)
+    code, out, _ = run("published", "ovobench", "--own", "eval-results")
+    assert code == 0 and "ovobench, backward; pocket" in out and "yours" in out
+    code, _, err = run("published", "ovobnch")
+    assert code == 2 and "did you mean 'ovobench'" in err
+    code, _, err = run("published", "--own", "nowhere")
+    assert code == 2 and "no results" in err

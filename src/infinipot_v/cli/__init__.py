@@ -26,6 +26,7 @@ from infinipot_v.cli.failures import failure
 from infinipot_v.cli.field import merge
 from infinipot_v.cli.models import models
 from infinipot_v.cli.policies import policies
+from infinipot_v.cli.published import published
 from infinipot_v.cli.quiet import own_warnings_only
 
 NAME = "infinipot-v"
@@ -42,6 +43,7 @@ app.command()(demo)
 app.command("eval")(evaluate)
 app.command("eval-merge")(merge)
 app.command()(compare)
+app.command()(published)
 app.command(epilog=benching.EXAMPLES)(benching.bench)
 app.command()(policies)
 app.command()(models)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,19 +61,25 @@ def model_of(checkpoint: Checkpoint, *, noted: bool = True) -> Model:
     from infinipot_v.cli.progress import status
     from infinipot_v.cli.quiet import quiet_libraries
 
-    name = named(checkpoint)
-    quantization = dict(_setting(text) for text in checkpoint.quantization or ())
-    from infinipot_v.models.load import load_model
-
+    name, load = named(checkpoint), loader_of(checkpoint)
     quiet_libraries()
     if name == "pocket" and noted:
         typer.echo("note: the pocket model knows only its own synthetic world (infinipot-v demo)", err=True)
-    options: dict[str, Any] = {"quantization_config": quantization} if quantization else {}
     with status(f"loading {Path(name).name}") if os.path.isdir(name) else nullcontext():
-        return load_model(
-            name, device=checkpoint.device, dtype=checkpoint.dtype, device_map=checkpoint.device_map,
-            attn_implementation=checkpoint.attn_implementation, revision=checkpoint.revision, **options,
-        )  # fmt: skip
+        return load()
+
+
+def loader_of(checkpoint: Checkpoint) -> Callable[[], Model]:
+    """What loads the model that was named, here or in another process: it can be pickled."""
+    quantization = dict(_setting(text) for text in checkpoint.quantization or ())
+    from infinipot_v.models.load import load_model
+
+    options: dict[str, Any] = {"quantization_config": quantization} if quantization else {}
+    return partial(
+        load_model, named(checkpoint), device=checkpoint.device, dtype=checkpoint.dtype,
+        device_map=checkpoint.device_map, attn_implementation=checkpoint.attn_implementation,
+        revision=checkpoint.revision, **options,
+    )  # fmt: skip
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -32,6 +32,11 @@ POLICIES = "full,last-frames,blind,infinipot-v,infinipot-v-code,uniform,sliding-
 BUDGETS = "1/2,1/4,1/8,1/16,1/32"
 
 
+def spaced(names: str) -> str:
+    """The same, to be read by people."""
+    return names.replace(",", ", ")
+
+
 def contender_names() -> Iterable[str]:
     """The policies, the controls of `POLICIES` that are none, and retrieval."""
     return dict.fromkeys((*policy_names(), *POLICIES.split(","), "rekv"))
@@ -77,7 +82,7 @@ def evaluate(
         str | None,
         flag(
             "NAME,...",
-            f"Policies, comma-separated. [pocket: {POLICIES}; else by the recipe]",
+            f"Policies, comma-separated. [pocket: {spaced(POLICIES)}; else by the recipe]",
             "--policies",
             "--policy",
             complete=several_of(contender_names),
@@ -87,7 +92,8 @@ def evaluate(
         str | None,
         flag(
             "SIZE,...",
-            f"Shares of the full cache (1/16), tokens (6144), bytes (512MiB). [pocket: {BUDGETS}; else by the recipe]",
+            "Shares of the full cache (1/16), tokens (6144), bytes (512MiB). "
+            f"[pocket: {spaced(BUDGETS)}; else by the recipe]",
             "--budgets",
             "--budget",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +35,11 @@ class Field:
     shard: Annotated[str | None, flag("I/N", "Only this part of the videos; eval-merge puts the parts together.")] = (
         None
     )
+    ray: Annotated[
+        str | None,
+        flag("ADDRESS", "Run on a Ray cluster, a video at a time: local, auto, host:6379, ray://host:10001."),
+    ] = None
+    ray_workers: Annotated[int | None, flag("COUNT", "Models at work there; one a GPU if not given.")] = None
     strict: Annotated[bool, flag(None, "Stop where a video or a record would be left out.", "--strict")] = False
 
 
@@ -63,6 +69,8 @@ def run_field(
 ) -> None:
     """Run what `out` does not hold yet, and write the result there."""
     from infinipot_v.cli.building import named
+    from infinipot_v.cli.counting import counting
+    from infinipot_v.cli.eval import check_folder, kept
     from infinipot_v.evaluate.contenders import contenders
     from infinipot_v.evaluate.field.shards import Merged, Shard
 
@@ -76,7 +84,16 @@ def run_field(
     if not total:
         report_left(benchmark)
         raise UserError(f"{field.data} holds no question that can be asked: {len(benchmark.left)} were left out")
-    log = _run(benchmark, checkpoint, taking_part, shard, out)
+    if field.ray_workers is not None and field.ray is None:
+        raise UserError("--ray-workers without --ray ADDRESS: say which cluster, or local")
+    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out, "--out")
+    path = shard.log(out, benchmark.name)
+    with kept(path), counting("evaluating") as progress:
+        running = Running(benchmark, taking_part, path, shard, progress)
+        log = (
+            running.here(checkpoint) if field.ray is None else running.on_ray(checkpoint, field.ray, field.ray_workers)
+        )
     if shard.of > 1:
         typer.echo(f"{log.path}: {len(log.records())} answers; when all parts are there: infinipot-v eval-merge {out}")
         return
@@ -117,26 +134,42 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _run(
-    benchmark: FieldBenchmark, checkpoint: Checkpoint, taking_part: list[Contender], shard: Shard, out: Path
-) -> RecordLog:
-    from infinipot_v.cli.building import model_of
-    from infinipot_v.cli.counting import counting
-    from infinipot_v.cli.eval import check_folder, kept
-    from infinipot_v.evaluate.field.running import run_logged, settings_of
-    from infinipot_v.evaluate.records import RecordLog
+@dataclass(frozen=True)
+class Running:
+    """One run, here or on a cluster."""
 
-    out.mkdir(parents=True, exist_ok=True)
-    check_folder(out, "--out")
-    if checkpoint.model == "pocket":
-        from infinipot_v.cli.quiet import one_thread
+    benchmark: FieldBenchmark
+    contenders: list[Contender]
+    path: Path
+    shard: Shard
+    progress: Callable[[int, int], None]
 
-        one_thread()
-    model = model_of(checkpoint)
-    log = RecordLog(shard.log(out, benchmark.name), settings_of(benchmark, model))
-    with kept(log.path), counting("evaluating") as progress:
-        run_logged(benchmark, model, taking_part, log, shard, progress)
-    return log
+    def here(self, checkpoint: Checkpoint) -> RecordLog:
+        """In this process."""
+        from infinipot_v.cli.building import model_of
+        from infinipot_v.evaluate.field.running import run_logged, settings_of
+        from infinipot_v.evaluate.records import RecordLog
+
+        if checkpoint.model == "pocket":
+            from infinipot_v.cli.quiet import one_thread
+
+            one_thread()
+        model = model_of(checkpoint)
+        log = RecordLog(self.path, settings_of(self.benchmark, model))
+        run_logged(self.benchmark, model, self.contenders, log, self.shard, self.progress)
+        return log
+
+    def on_ray(self, checkpoint: Checkpoint, address: str, workers: int | None) -> RecordLog:
+        """In the workers of a Ray cluster; no model is loaded here."""
+        from infinipot_v.cli.building import loader_of
+        from infinipot_v.evaluate.field.cluster import run_on_ray
+        from infinipot_v.evaluate.records import RecordLog
+
+        return run_on_ray(
+            self.benchmark, loader_of(checkpoint), self.contenders, lambda settings: RecordLog(self.path, settings),
+            address=address, workers=workers, shard=self.shard, progress=self.progress,
+            note=lambda line: print(line, file=sys.stderr),
+        )  # fmt: skip
 
 
 def finish(benchmark: type[FieldBenchmark], found: Merged, judging: Judging, out: Path, as_json: bool) -> None:
