@@ -21,7 +21,8 @@ OWN = "yours"
 class Number:
     """One number, in the benchmark's own unit, and where it stands.
 
-    `by` is whose paper or table printed it, where that is not the method's own. `judge` is who judged, of judged sets. `confirmed` is False for what was read second-hand only.
+    `by` is whose paper or table printed it, where that is not the method's own. `judge` is who judged, of judged sets.
+    `confirmed` is False for what was read second-hand only.
     """
 
     benchmark: str
