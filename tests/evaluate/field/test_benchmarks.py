@@ -172,3 +172,9 @@ def test_a_full_cache_that_does_not_fit_is_left_out_and_the_rest_runs(opened, po
         assert "it does not fit" in again.left[0].why and sum(left.questions for left in again.left) == 9
     finally:
         config.max_position_embeddings = limit
+
+
+@pytest.mark.parametrize("name", MINIS)
+def test_settings_do_not_depend_on_what_was_read_before(name, opened):
+    before, other = opened(name).settings, opened(name)
+    assert other.items() and other.settings == before == other.settings
