@@ -41,6 +41,14 @@ DEADLY = (64, 64)
 """Width and height of the video that kills whoever watches it."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_tokens() -> Iterator[None]:
+    """Clusters of this machine's own, which ask nobody who they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a cluster of two CPUs that others have started."""
@@ -48,7 +56,7 @@ def cluster() -> Iterator[str]:
         port = server.getsockname()[1]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += ["--num-cpus=2", "--include-dashboard=false", f"--object-store-memory={100 * 2**20}"]
-    command += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+    command += ["--disable-usage-stats"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said = []

@@ -88,5 +88,6 @@ def _unreachable(address: str, why: str) -> UserError:
         return UserError(f"Ray cannot start on this machine ({why}): see its logs in /tmp/ray/session_latest/logs")
     return UserError(
         f"no Ray cluster can be reached at {address} ({why}): start one with ray start --head, and give the address "
-        "that it names, auto on one of its machines, or local for this machine alone"
+        "that it names, auto on one of its machines, or local for this machine alone; a cluster that asks for a token "
+        "needs RAY_AUTH_MODE=token here, too"
     )
