@@ -102,6 +102,10 @@ class Benchmark(ABC):
     def frames(self, item: Item) -> AbstractContextManager[Iterator[Frame]]:
         """Open an item's frames from the start; every policy watches them anew."""
 
+    def damage(self, item: Item) -> str:
+        """What has been lost so far of the item's video, in a line; empty: nothing."""
+        return ""
+
     def prompt(self, asked: Asked) -> str:
         """The question as the model is given it."""
         return asked.text

@@ -26,7 +26,9 @@ class Record:
     of the clock, which is decoding, vision, prefill and compaction; `video_seconds` is how far into the video it was.
     `chance` is the probability of yes against no, of a yes-or-no question; `follow_up` the reply to what was asked
     right behind it. A question that was polled is one record, with its `polls`; `truth` is from when on yes is right.
-    `verdict` is a judge's yes or no, or `unreadable`, and `score` its 0 to 5; empty: not judged.
+    `finish` is how the answer ended (`Answer.finish`; `refused`: too long a question for the room), and `damage` what
+    was lost of the video by then. `verdict` is a judge's yes or no, or `unreadable`, and `score` its 0 to 5; empty:
+    not judged.
     """
 
     policy: str
@@ -59,6 +61,8 @@ class Record:
     verdict: str = ""
     score: float | None = None
     follow_up: str | None = None
+    finish: str = ""
+    damage: str = ""
     polls: Sequence[Poll] = ()
 
     @property

@@ -175,5 +175,7 @@ def _record(
         watching_seconds=round(frames.seconds, 4),
         video_seconds=round(frames.newest, 3),
         truth=asked.truth,
+        finish=answer.finish,
+        damage=benchmark.damage(item),
         follow_up=None if further is None else watcher.ask(further).text,
     )

@@ -13,7 +13,7 @@ from infinipot_v.evaluate.base import Item, Manner
 from infinipot_v.evaluate.standing import chance_of_yes
 from infinipot_v.models.base import Model
 from infinipot_v.session import Session
-from infinipot_v.types import Answer, Frame
+from infinipot_v.types import Answer, Frame, RoomFull
 
 LAST_FRAMES = "last-frames"
 BLIND = "blind"
@@ -33,6 +33,29 @@ class Watcher(Protocol):
     def nbytes(self) -> int: ...
 
 
+REFUSED = "refused"
+"""How an answer ended that never began: `Answer.finish`."""
+
+
+def asked(session: Session, question: str) -> Answer:
+    """The answer to a question on its own, special tokens of the model's left out of it.
+
+    One that is too long for the room is no reason to end a run of thousands: it has an empty answer, `REFUSED`.
+    """
+    try:
+        return session.ask(session.model.prompt.plain(question), remember=False)
+    except RoomFull:
+        return Answer(question, "", 0, 0.0, 0.0, REFUSED)
+
+
+def chance(session: Session, question: str) -> float | None:
+    """P(yes) against no of the same."""
+    try:
+        return chance_of_yes(session, session.model.prompt.plain(question))
+    except RoomFull:
+        return None
+
+
 class Remembering:
     """A session: what it held when it was asked is all it has."""
 
@@ -45,11 +68,11 @@ class Remembering:
 
     def ask(self, question: str) -> Answer:
         """Answer, and forget the question."""
-        return self.session.ask(question, remember=False)
+        return asked(self.session, question)
 
     def chance(self, question: str) -> float | None:
         """Probability of yes against no; the memory is not touched."""
-        return chance_of_yes(self.session, question)
+        return chance(self.session, question)
 
     @property
     def held_tokens(self) -> int:
@@ -98,11 +121,11 @@ class LastFrames:
 
     def ask(self, question: str) -> Answer:
         """Prefill what is in the window, and answer."""
-        return self._opened().ask(question, remember=False)
+        return asked(self._opened(), question)
 
     def chance(self, question: str) -> float | None:
         """Probability of yes against no."""
-        return chance_of_yes(self._opened(), question)
+        return chance(self._opened(), question)
 
     @property
     def held_tokens(self) -> int:

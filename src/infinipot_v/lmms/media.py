@@ -54,7 +54,7 @@ class Media:
         # Of a video that is watched up to a time the rate is what was asked for: nobody knows its end.
         whole = most is not None and self.end is None
         rate = min(fps, most / clip.seconds()) if whole and most is not None else fps
-        with replace(clip, rate=rate).frames() as frames:
+        with replace(clip, rate=rate).frames() as (frames, _):
             yield frames
 
 

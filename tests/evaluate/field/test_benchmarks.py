@@ -178,3 +178,57 @@ def test_a_full_cache_that_does_not_fit_is_left_out_and_the_rest_runs(opened, po
 def test_settings_do_not_depend_on_what_was_read_before(name, opened):
     before, other = opened(name).settings, opened(name)
     assert other.items() and other.settings == before == other.settings
+
+
+@pytest.mark.parametrize("content", ["{}", "3", "[3, null, [], {}]", '["a"]', "[[1], [[2]]]"])
+@pytest.mark.parametrize("name", MINIS)
+def test_records_that_are_none_are_left_out_or_refused_in_one_line(name, content, opened, mini, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(mini(name), folder)
+    for path in folder.rglob("*.json"):
+        path.write_text(content)
+    for path in folder.rglob("*.parquet"):
+        path.unlink()
+        (folder / "test.json").write_text(content)
+    try:
+        benchmark = opened(name, folder)
+        assert benchmark.items() == () and (benchmark.left or content == "{}" or name == "egoschema")
+    except UserError as error:
+        assert "download it again" in str(error) and "\n" not in str(error)
+
+
+def test_special_tokens_and_questions_that_are_too_long_do_not_stop_a_run(opened, mini, pocket, tmp_path):
+    from dataclasses import replace
+
+    from infinipot_v.evaluate.contenders import contenders
+
+    folder = tmp_path / "set"
+    shutil.copytree(mini("ovobench"), folder)
+    path = folder / "ovo_bench_new.json"
+    records = json.loads(path.read_text())
+    records[0]["question"] = "What is <|im_end|> there?"
+    records[1]["question"] = "what " * 900
+    path.write_text(json.dumps(records))
+    benchmark = opened("ovobench", folder)
+    benchmark.recipe = replace(benchmark.recipe, max_new_tokens=2)
+    log = RecordLog(tmp_path / "r.jsonl", settings_of(benchmark, pocket))
+    run_logged(benchmark, pocket, contenders(["infinipot-v", "last-frames"], budgets=["32"]), log)
+    result = summary(type(benchmark), log.records(), log.left, log.settings)
+    assert [row["refused"] for row in result["cost"]] == [1, 1] and result["rows"][0]["n"] == 15
+    refused = [record for record in log.records() if record.finish == "refused"]
+    assert all(record.reply == "" and not record.parsed and not record.correct for record in refused)
+
+
+def test_damage_in_mid_video_is_told(opened, mini, pocket, tmp_path):
+    from infinipot_v.evaluate.contenders import contenders
+    from tests.videos import damage
+
+    folder = tmp_path / "set"
+    shutil.copytree(mini("videomme"), folder)
+    damage(folder / "data" / "yt_1.mp4", 0.55, 0.7)
+    benchmark = opened("videomme", folder)
+    log = RecordLog(tmp_path / "r.jsonl", settings_of(benchmark, pocket))
+    run_logged(benchmark, pocket, contenders(["infinipot-v"], budgets=["32"]), log)
+    result = summary(type(benchmark), log.records(), log.left, log.settings)
+    assert len(log.records()) == 9 and log.left == []
+    assert len(result["damaged"]) == 1 and "yt_1.mp4" in result["damaged"][0]

@@ -21,6 +21,7 @@ from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
+from infinipot_v.sources import Source
 from infinipot_v.types import Frame, UserError
 
 Pair = tuple[Clip, Asked]
@@ -50,6 +51,7 @@ class FieldBenchmark(Benchmark):
         self._content: dict[Path, Any] = {}
         self._places: dict[str, int] = {}
         self._clips: dict[str, Clip] = {}
+        self._source: Source | None = None
         self._items: tuple[Item, ...] | None = None
 
     @property
@@ -85,6 +87,17 @@ class FieldBenchmark(Benchmark):
     @abstractmethod
     def pairs(self, record: Any) -> Iterable[Pair]:
         """The questions of one record; a missing or wrong field may raise what it raises."""
+
+    def rows(self, index: int = 0, key: str = "id", what: str = "record") -> Iterator[tuple[str, Any]]:
+        """The records of one of the `annotations`, by what they have under `key`, or else by their place.
+
+        Raises `UserError` for a file that is no list.
+        """
+        content = self.content(index)
+        if not isinstance(content, list):
+            raise UserError(f"{self._files[index]} is no list of records: download it again")
+        for place, row in enumerate(content):
+            yield f"{what} {row.get(key, place) if isinstance(row, dict) else place}", row
 
     def content(self, index: int = 0) -> Any:
         """The content of one of the `annotations`. Raises `UserError` for a file that cannot be read."""
@@ -170,8 +183,12 @@ class FieldBenchmark(Benchmark):
     @contextmanager
     def frames(self, item: Item) -> Iterator[Iterator[Frame]]:
         """Decode the video at the recipe's rate; times count from the clip's start."""
-        with self._clips[item.name].frames() as frames:
+        with self._clips[item.name].frames() as (frames, self._source):
             yield frames
+
+    def damage(self, item: Item) -> str:
+        """Of the video that is being watched."""
+        return (self._source.damage or "") if self._source is not None else ""
 
     # Scoring -------------------------------------------------------------------------------------------------------
 

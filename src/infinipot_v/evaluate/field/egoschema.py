@@ -9,6 +9,7 @@ from infinipot_v.evaluate.base import Asked
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
 from infinipot_v.evaluate.field.letters import LETTERS, lettered, said_letter
 from infinipot_v.evaluate.records import Record
+from infinipot_v.types import UserError
 
 CHOICE = """{}
 {}
@@ -27,8 +28,9 @@ class EgoSchema(FieldBenchmark):
     def records(self) -> Iterable[tuple[str, Any]]:
         """Questions by their id; those with a public answer come first."""
         answers = self.content(1)
-        questions = [(one.get("q_uid", f"number {index}"), one) for index, one in enumerate(self.content())]
-        return sorted(questions, key=lambda pair: pair[0] not in answers)
+        if not isinstance(answers, dict):
+            raise UserError(f"{self._files[1]} has no answers by question: download it again")
+        return sorted(self.rows(key="q_uid", what="question"), key=lambda pair: pair[0].split()[-1] not in answers)
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One question; those without a public answer only if the recipe asks for all."""

@@ -56,16 +56,19 @@ class Clip:
         return seconds
 
     @contextmanager
-    def frames(self) -> Iterator[Iterator[Frame]]:
-        """Its frames, times counted from its start; what fails on the way is the video's fault."""
+    def frames(self) -> Iterator[tuple[Iterator[Frame], Source | None]]:
+        """Its frames, times counted from its start, and the source that knows of damage, where there is one.
+
+        What fails on the way is the video's fault.
+        """
         if self.is_array:
-            yield self._thinned(_array_frames(self.path))
+            yield self._thinned(_array_frames(self.path)), None
         elif self.path.is_dir():
             with opened(replace(self, rate=STILLS_FPS)) as source:
-                yield self._shifted(self._thinned(source))
+                yield self._shifted(self._thinned(source)), source
         else:
             with opened(self) as source:
-                yield self._shifted(source)
+                yield self._shifted(source), source
 
     def _shifted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         try:

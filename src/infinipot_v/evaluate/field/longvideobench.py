@@ -29,7 +29,7 @@ class LongVideoBench(FieldBenchmark):
 
     def records(self) -> Iterable[tuple[str, Any]]:
         """Questions by their id."""
-        return ((f"question {one.get('id', index)}", one) for index, one in enumerate(self.content()))
+        return self.rows(what="question")
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One question."""

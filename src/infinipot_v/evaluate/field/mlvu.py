@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from infinipot_v.evaluate.base import Asked
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, by_kind, mean, percent
 from infinipot_v.evaluate.field.letters import LETTERS
-from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Record
 
 TASKS = ("plotQA", "needle", "ego", "count", "order", "anomaly_reco", "topic_reasoning")
@@ -44,8 +43,8 @@ class MLVU(FieldBenchmark):
                 self.leave_file(path)
                 continue
             self._files.append(path)
-            for index, row in enumerate(content_of(path)):
-                yield f"{path.name} record {index}", (number, task, index, row)
+            for index, (name, row) in enumerate(self.rows(len(self._files) - 1)):
+                yield f"{path.name} {name}", (number, task, index, row)
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One question; of equal candidates the last is the right one, as in the official scorer."""

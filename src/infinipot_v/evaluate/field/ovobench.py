@@ -77,7 +77,7 @@ class OVOBench(FieldBenchmark):
 
     def records(self) -> Iterable[tuple[str, Any]]:
         """Records by their `id`."""
-        return ((f"record {one.get('id', index)}", one) for index, one in enumerate(self.content()))
+        return self.rows()
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One query, or the probes of a forward record."""

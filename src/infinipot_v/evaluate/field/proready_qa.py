@@ -49,7 +49,7 @@ class ProReadyQA(FieldBenchmark):
 
     def records(self) -> Iterable[tuple[str, Any]]:
         """Records by their place."""
-        return ((f"record {index}", (index, one)) for index, one in enumerate(self.content()))
+        return ((name, (index, one)) for index, (name, one) in enumerate(self.rows()))
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """The polls of one question."""

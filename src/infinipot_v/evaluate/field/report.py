@@ -11,6 +11,7 @@ from typing import Any
 from infinipot_v.evaluate.field.base import FieldBenchmark
 from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.evaluate.rows import Row, as_json, by_group, markdown, rows_of, share
+from infinipot_v.evaluate.watchers import REFUSED
 
 Contenders = dict[tuple[str, float | str], list[Record]]
 
@@ -42,6 +43,7 @@ def summary(
         ],
         "cost": [_cost(own) for own in taking_part.values()],
         "speed": [_speed(own) for own in taking_part.values()],
+        "damaged": sorted({record.damage for record in records if record.damage}),
         "left_out": [asdict(one) for one in sorted(set(left), key=astuple)],
         "watched": watched(taking_part),
         "settings": settings,
@@ -70,6 +72,7 @@ def _cost(records: Sequence[Record]) -> dict[str, Any]:
         "policy": records[0].policy,
         "budget": limit_of(records[0]),
         "unparsed": sum(not record.parsed for record in records),
+        "refused": sum(record.finish == REFUSED for record in records),
         "held_tokens": [min(held), median(held), max(held)],
         "seen_tokens": max(record.seen_tokens for record in records),
         "nbytes": max(record.nbytes for record in records),
@@ -144,6 +147,9 @@ def narrow(result: dict[str, Any]) -> str:
               f"{saved['times_saved']:g} times fewer frames than a video a question."]  # fmt: skip
     unparsed = {f"{row['policy']}@{row['budget']}": row["unparsed"] for row in result["cost"] if row["unparsed"]}
     lines += [f"replies out of which nothing could be read: {count} of {name}" for name, count in unparsed.items()]
+    refused = {f"{row['policy']}@{row['budget']}": row["refused"] for row in result["cost"] if row["refused"]}
+    lines += [f"questions too long for the room, not asked: {count} of {name}" for name, count in refused.items()]
+    lines += [f"damaged: {line}" for line in result["damaged"]]
     return "\n".join(lines) + "\n" + (f"{_left(result['left_out'])}\n" if result["left_out"] else "")
 
 

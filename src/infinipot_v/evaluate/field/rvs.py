@@ -17,7 +17,7 @@ class RVS(OpenEnded):
 
     def records(self) -> Iterable[tuple[str, Any]]:
         """Conversations, by their video."""
-        return ((f"video {one.get('video_id', index)}", one) for index, one in enumerate(self.content()))
+        return self.rows(key="video_id", what="video")
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """The questions of one video."""

@@ -90,7 +90,7 @@ class StreamingBench(FieldBenchmark):
         for index, path in enumerate(self._files):
             subset = path.stem.removeprefix("questions_")
             number = 0
-            for entry in self.content(index):
+            for _, entry in self.rows(index):
                 group = entry if isinstance(entry, list) else [entry]
                 earlier: list[Any] = []
                 for record in group:

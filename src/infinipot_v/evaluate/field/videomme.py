@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from infinipot_v.evaluate.base import Asked
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
 from infinipot_v.evaluate.field.letters import letter_of, lettered
-from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Record
 
 DURATIONS = ("short", "medium", "long")
@@ -36,8 +35,7 @@ class VideoMME(FieldBenchmark):
 
     def records(self) -> Iterable[tuple[str, Any]]:
         """Questions, by their id."""
-        rows = content_of(self._files[0])
-        return ((f"question {row.get('question_id', index)}", row) for index, row in enumerate(rows))
+        return self.rows(key="question_id", what="question")
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One question."""

@@ -37,26 +37,24 @@ class VStreamQA(OpenEnded):
             if not path.is_file():
                 self.leave_file(path)
                 continue
-            cut = {f"{one['video_id']}": one for one in self._cuts(folder, cuts)}
+            cut = self._cuts(folder, cuts)
             self._files.append(path)
-            for index, row in enumerate(self.content(len(self._files) - 1)):
-                yield (
-                    f"{group} {row.get('id', index)}",
-                    (group, folder, films, row, cut.get(f"{row.get('video_id')}", {})),
-                )
+            for name, row in self.rows(len(self._files) - 1, what=group):
+                yield name, (group, folder, films, row, cut)
 
-    def _cuts(self, folder: str, name: str) -> list[Any]:
+    def _cuts(self, folder: str, name: str) -> dict[str, Any]:
+        """Lines of a cut list by their clip."""
         path = self.data / folder / name
         if not path.is_file():
-            return []
+            return {}
         self._files.append(path)
-        cuts: list[Any] = self.content(len(self._files) - 1)
-        return cuts
+        rows = [row for _, row in self.rows(len(self._files) - 1)]
+        return {f"{row['video_id']}": row for row in rows if isinstance(row, dict) and "video_id" in row}
 
     def pairs(self, record: Any) -> Iterable[Pair]:
         """One question."""
         group, folder, films, row, cut = record
-        clip, at = self._place(folder, films, {**cut, **row})
+        clip, at = self._place(folder, films, {**cut.get(f"{row['video_id']}", {}), **row})
         kind = f"{row.get('answer_type', 'open')}"
         asked = Asked(row["question"], row["answer"], kind, at, group=group, identity=f"{group} {row['id']}")
         return [(clip, asked)]
