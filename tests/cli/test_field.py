@@ -17,16 +17,15 @@ WITH = ("--model", "pocket", "--budget", "32", "--policy", "infinipot-v")
 @pytest.fixture
 def mini(tmp_path):
     def folder(name: str) -> str:
+        (tmp_path / name).mkdir()
         MINIS[name](tmp_path / name)
         return str(tmp_path / name)
 
-    for name in MINIS:
-        (tmp_path / name).mkdir()
     return folder
 
 
 @pytest.mark.parametrize("name", MINIS)
-def test_every_benchmark_runs_end_to_end(name, run, mini):
+def test_every_benchmark_runs_end_to_end(name, run, mini, tmp_path):
     judge = ("--judge", "fake") if name.startswith(("rvs", "vstream")) else ()
     code, out, err = run("eval", name, "--data", mini(name), *WITH, *judge, "--json")
     assert code == 0, err
@@ -44,15 +43,10 @@ def test_every_benchmark_runs_end_to_end(name, run, mini):
     assert f"{name}.jsonl" in files and any(file.endswith(".md") for file in files)
     assert settings.get("judge", {}).get("fake", False) is bool(judge)
     lines = Path(f"eval-results/{name}.jsonl").read_text()
-    code, again, _ = run("eval", name, "--data", mini_again(name, mini), *WITH, *judge, "--json")
+    code, again, _ = run("eval", name, "--data", str(tmp_path / name), *WITH, *judge, "--json")
     assert code == 0 and json.loads(again)["rows"] == result["rows"]
     kept = Path(f"eval-results/{name}.jsonl").read_text()
     assert kept.startswith(lines) and kept.count('"policy"') == lines.count('"policy"')
-
-
-def mini_again(name: str, mini) -> str:
-    """The same folder: the second run finds everything done."""
-    return str(mini.__closure__[0].cell_contents / name)
 
 
 def test_standing_questions_have_a_chance_of_yes(run, mini):
