@@ -4,7 +4,28 @@ from __future__ import annotations
 
 from infinipot_v.cache import CappedCache
 from infinipot_v.models.base import Canvas, Model
-from infinipot_v.types import UserError
+from infinipot_v.types import Frame, UserError
+
+
+def check_next(frame: Frame, last: float, text_tokens: int) -> None:
+    """Raise `UserError` unless a frame comes after `last` seconds, and says nothing where nothing may be said."""
+    if not frame.seconds > last:
+        raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
+    if frame.text.strip() and not text_tokens:
+        raise UserError(
+            f"the frame at {frame.seconds:.3f} s brings text, and this memory takes none: "
+            "open it with Session(text_tokens=64) (--text-tokens)"
+        )
+
+
+def probe_ids(model: Model, cache: CappedCache, system: str | None) -> list[int] | None:
+    """Token ids of the policy's probe, where it is a question. Raises `UserError` when the room cannot take it."""
+    policy = cache.policy
+    if not policy.needs_queries or policy.probe is None:
+        return None
+    ids = model.prompt.behind(system, [], policy.probe)
+    check_probe(cache, len(ids))
+    return ids
 
 
 def check_probe(cache: CappedCache, tokens: int) -> None:
@@ -24,6 +45,7 @@ def check_fit(model: Model, cache: CappedCache, canvas: Canvas, prefix: int) -> 
         raise UserError(
             f"a budget of {tokens} tokens is below one step ({step} tokens at this resolution): "
             "raise the budget, or lower tokens_per_step (--tokens-per-step) where the model allows it"
+            + (", or text_tokens (--text-tokens)" if canvas.text else "")
         )
     if cache.policy.needs_queries and cache.policy.probe is None:
         check_probe(cache, step)

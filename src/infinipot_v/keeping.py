@@ -61,5 +61,5 @@ def _empty(model: Model, setup: Setup) -> Session:
     return Session(
         model, setup.budget, setup.policy, system=own.system, tokens_per_step=own.tokens_per_step,
         max_pixels=own.max_pixels, positions=own.positions, block=own.block, decoding=setup.decoding,
-        reduce=own.reduction, ring=own.ring, concurrent=own.concurrent,
+        reduce=own.reduction, ring=own.ring, concurrent=own.concurrent, text_tokens=own.text_tokens,
     )  # fmt: skip

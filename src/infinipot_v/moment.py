@@ -19,6 +19,8 @@ from infinipot_v.ring import Ring
 from infinipot_v.types import Frame, UserError
 
 POSITIONS = ("original", "compact", "hf")
+MOST_TEXT = 4096
+"""Tokens that are said with one step at most."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,25 @@ class Settings:
     reduction: Reduction = field(default_factory=Reduction)
     ring: int = 0
     concurrent: int = 0
+    text_tokens: int = 0
 
     def __post_init__(self) -> None:
         if self.positions not in POSITIONS:
             raise UserError(f"unknown positions {self.positions!r}: choose {', '.join(POSITIONS)}")
         if not 1 <= self.block <= 4096 or (self.tokens_per_step is not None and self.tokens_per_step < 1):
             raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
+        if not isinstance(self.text_tokens, int) or not 0 <= self.text_tokens <= MOST_TEXT:
+            raise UserError(
+                f"text_tokens={self.text_tokens!r} is out of range: it is a number of tokens, from 0 to {MOST_TEXT}"
+            )
         if not isinstance(self.concurrent, int) or not 0 <= self.concurrent <= 4096:
             raise UserError(f"concurrent={self.concurrent!r} is out of range: it is a number of forks, from 0 to 4096")
         Ring(self.ring)
 
     def beside(self, model: Model) -> int:
         """Bytes kept beside the cache at most: the ring's embeddings, and what the reduction remembers."""
-        step, frames = model.step_bytes(self.tokens_per_step), self.block * model.frames_per_step
+        step = model.step_bytes(self.tokens_per_step, self.text_tokens)
+        frames = self.block * model.frames_per_step
         return self.ring * step + self.reduction.state_bytes(step, frames)
 
 
@@ -64,7 +72,8 @@ class Moment:
     """Where a stream is: one assignment of a new value, and a step has been watched.
 
     `canvas` and `clock` are None before the first frame; `waiting` frames make no whole step yet. `frames`, `steps` and
-    `letterboxed` count what is in memory, and frames that were left out; times are seconds.
+    `letterboxed` count what is in memory, and frames that were left out; `cut` counts text tokens that were said and
+    left out; times are seconds.
     """
 
     ring: Ring
@@ -76,18 +85,20 @@ class Moment:
     letterboxed: int = 0
     first_seconds: float = 0.0
     last_seconds: float = float("-inf")
+    cut: int = 0
 
     def begun(self, canvas: Canvas, clock: Clock, seconds: float) -> Self:
         """The first frame fixes the canvas; the prefix is in memory."""
         return replace(self, canvas=canvas, clock=clock, first_seconds=seconds)
 
-    def after(self, frames: Sequence[Frame], steps: int, left_out: int, clock: Clock, ring: Ring) -> Self:
-        """`steps` more steps of `frames` are in memory; so many frames before them were left out."""
+    def after(self, frames: Sequence[Frame], steps: int, left_out: int, cut: int, clock: Clock, ring: Ring) -> Self:
+        """`steps` more steps of `frames` are in memory; so many frames before them were left out, and text `cut`."""
         assert self.canvas is not None, "the first frame chooses the canvas"
         strange = sum(frame.pixels.shape[:2] != self.canvas.source for frame in frames)
         return replace(
             self, clock=clock, ring=ring, waiting=(), frames=self.frames + len(frames) + left_out,
             steps=self.steps + steps, letterboxed=self.letterboxed + strange, last_seconds=frames[-1].seconds,
+            cut=self.cut + cut,
         )  # fmt: skip
 
     def resting(self, waiting: tuple[Frame, ...], left_out: Sequence[float]) -> Self:

@@ -39,4 +39,5 @@ def report_of(
         kernels=tuple(note.get("kernel") for note in notes),
         variations=tuple(note.get("variation") for note in notes),
         restored=restored,
+        cut_tokens=at.cut,
     )

@@ -79,7 +79,7 @@ class Ring:
         """
         if ranks is None:
             return [(block, clock.place(block)[0]) for block, clock in self.steps if clock], now
-        taken = len(self.steps) if now.by_step else self.tokens
+        taken = sum(block.ranks for block, _ in self.steps) if now.by_step else self.tokens
         clock, shown = now.at_rank(max(0, ranks - taken)), Shown()
         for block, _ in self.steps:
             positions, clock = clock.place(block)

@@ -20,7 +20,7 @@ from infinipot_v.answering import Answering, finished
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
 from infinipot_v.dialogue import Dialogue
-from infinipot_v.fitting import check_fit, check_probe
+from infinipot_v.fitting import check_fit, check_next, probe_ids
 from infinipot_v.generate import Decoding
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.models.base import Canvas, Model
@@ -49,7 +49,8 @@ class Session:
     RoPE and original with M-RoPE. `block` steps are encoded and prefilled together; it changes the speed and nothing
     else. `decoding` is the default of `ask` and `stream`. `reduce` leaves frames or tokens out before the language
     model (a name, or an instance: see `make_reduction`); `ring` shows it the last steps once more before a question
-    (see `Ring`). `concurrent` forks may live at a time; the cap counts them.
+    (see `Ring`). `concurrent` forks may live at a time; the cap counts them. `text_tokens` may be said with a step: the
+    `text` of its frames, which goes into the stream behind their picture; what is beyond is cut, and counted.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Session:
         reduce: str | Reduction | None = None,
         ring: int = 0,
         concurrent: int = 0,
+        text_tokens: int = 0,
     ) -> None:
         self.model = model
         self.decoding = decoding or Decoding()
         positions = positions or model.default_positions
         self.settings = Settings(
-            positions, system, tokens_per_step, max_pixels, block, make_reduction(reduce), ring, concurrent
+            positions, system, tokens_per_step, max_pixels, block, make_reduction(reduce), ring, concurrent, text_tokens
         )
         self.dialogue = Dialogue(model.prompt, system)
         self._prefix = model.prompt.prefix(system)
@@ -81,7 +83,7 @@ class Session:
             rotary=model.rotary() if self.settings.positions == "compact" else None,
             beside=self.settings.beside(model), concurrent=concurrent,
         )  # fmt: skip
-        self._probe = self._probe_ids()
+        self._probe = probe_ids(model, self.cache, system)
         self._reducing = Reducing(self.settings.reduction)
         self._at = Moment(Ring(ring))
         self._answering: weakref.ref[Generator[str, None, Answer]] | None = None
@@ -98,15 +100,6 @@ class Session:
         """The time in seconds of the last frame it has taken, waiting or not; minus infinity before any."""
         return self._at.newest
 
-    def _probe_ids(self) -> list[int] | None:
-        """Token ids of the policy's probe, where it is a question. Raises `UserError` when the room cannot take it."""
-        policy = self.cache.policy
-        if not policy.needs_queries or policy.probe is None:
-            return None
-        ids = self.model.prompt.behind(self.settings.system, [], policy.probe)
-        check_probe(self.cache, len(ids))
-        return ids
-
     # Watching ------------------------------------------------------------------------------------------------------
 
     def watch(self, source: Watchable, seconds: float | None = None, fps: float | None = None) -> None:
@@ -121,7 +114,7 @@ class Session:
         taken: list[Frame] = []
         try:
             for frame in as_frames(source, seconds=seconds, fps=fps):
-                self._check_time(frame, taken)
+                check_next(frame, taken[-1].seconds if taken else self._at.newest, self.settings.text_tokens)
                 taken.append(frame)
                 if len(self._at.waiting) + len(taken) == self.settings.block * self.model.frames_per_step:
                     taken = self._take(taken)
@@ -144,11 +137,6 @@ class Session:
             self._at = self._at.resting(ready[whole:], self._reducing.settle_rest())
         return frames
 
-    def _check_time(self, frame: Frame, taken: Sequence[Frame]) -> None:
-        last = taken[-1].seconds if taken else self._at.newest
-        if not frame.seconds > last:
-            raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
-
     def _begin(self, frame: Frame) -> None:
         """The first frame fixes the grid; only then can the clock tick and the prefix be placed."""
         height, width, _ = frame.pixels.shape
@@ -159,7 +147,9 @@ class Session:
 
     def _canvas_for(self, height: int, width: int) -> Canvas:
         """The resolution of a stream whose first frame has this size. Raises `UserError` where it fits no memory."""
-        canvas = self.model.canvas(height, width, self.settings.tokens_per_step, self.settings.max_pixels)
+        own = self.settings
+        canvas = self.model.canvas(height, width, own.tokens_per_step, own.max_pixels)
+        canvas = replace(canvas, text=own.text_tokens)
         check_fit(self.model, self.cache, canvas, len(self._prefix))
         self._check_ring(self.model.step_tokens(canvas))
         return canvas
@@ -198,11 +188,11 @@ class Session:
         positions, clock = self._placed(reduced)
         self.cache.assign(clock.positions_of, clock.usable)
         ring = self._at.ring.after(reduced.block, None if self.cache.rotation else self._at.clock)
-        commit = partial(self._commit, clock, reduced, ring, frames)
+        assert self._at.canvas is not None, "the first frame chooses the canvas"
+        commit = partial(self._commit, clock, reduced, ring, self.model.unsaid(frames, self._at.canvas), frames)
         if not tokens:  # a step of which nothing is left has been watched all the same
             with deferred_interrupts():
                 return commit()
-        assert self._at.canvas is not None, "the first frame chooses the canvas"
         with self.cache.append(block.steps, block.cells, self._at.canvas.grid, commit):
             self.model.prefill(block, positions, self.cache)
         if self.cache.rotation is None and clock.usable and clock.next_text > 0.8 * clock.usable:
@@ -214,7 +204,7 @@ class Session:
 
     def _placed(self, reduced: Reduced) -> tuple[Tensor, Clock]:
         """Positions of what stays of steps to come, and the clock behind them."""
-        return reduced.placed(self._now(len(reduced.kept.seconds)), compact=self.cache.rotation is not None)
+        return reduced.placed(self._now(reduced.kept.ranks), compact=self.cache.rotation is not None)
 
     def _queries(self, reduced: Reduced | None) -> Mapping[int, Tensor] | None:
         """What a policy asks for right before a compaction: queries of its probe, or of the step that does not fit."""
@@ -229,9 +219,9 @@ class Session:
         positions = replace(self._now(), reserve=0).text_positions(len(self._probe))
         return probe(self.model, self.cache, self._probe, positions, last)
 
-    def _now(self, steps: int = 0) -> Clock:
-        """The clock; with compact positions, at the rank which the last compaction has left for `steps` to come."""
-        clock, ranks = self._at.clock, self.cache.ranks_before(steps)
+    def _now(self, coming: int = 0) -> Clock:
+        """The clock; with compact positions, at the rank that is left for so many to come."""
+        clock, ranks = self._at.clock, self.cache.ranks_before(coming)
         assert clock is not None, "the first frame starts the clock"
         return clock if ranks is None else clock.at_rank(ranks)
 
@@ -240,10 +230,10 @@ class Session:
         assert self._at.clock is not None, "the first frame starts the clock"
         return without_rotation(keys, self._at.clock.positions_of(steps), rotary)
 
-    def _commit(self, clock: Clock, reduced: Reduced, ring: Ring, frames: Sequence[Frame]) -> None:
+    def _commit(self, clock: Clock, reduced: Reduced, ring: Ring, cut: int, frames: Sequence[Frame]) -> None:
         """Runs in one breath with the cache's own commit: a step is watched whole or not at all."""
         left_out = self._reducing.settle(reduced, frames[-1].seconds)
-        self._at = self._at.after(frames, reduced.steps, left_out, clock, ring)
+        self._at = self._at.after(frames, reduced.steps, left_out, cut, clock, ring)
 
     # Asking --------------------------------------------------------------------------------------------------------
 
@@ -269,7 +259,8 @@ class Session:
         """Raise what `ask` would for a question that is empty or too long for the room, before anything is watched."""
         model, room = self.model, self.cache.budget.room
         canvas = self._at.canvas
-        step = model.step_tokens(canvas) if canvas else model.most_step_tokens(self.settings.tokens_per_step)
+        own = self.settings
+        step = model.step_tokens(canvas) if canvas else model.most_step_tokens(own.tokens_per_step) + own.text_tokens
         self._check_ring(step)
         self.dialogue.check(question, room - self._at.ring.size * step)
 
@@ -297,17 +288,23 @@ class Session:
 
         A waiting frame is padded to a whole step by repeating it.
         """
-        waiting = self._at.waiting
-        waits = bool(waiting)
+        provisional = self._provisional()
+        ranks = provisional.ranks if provisional else 0
         # A question may use the positions that steps leave free for it.
-        clock = replace(self._now(waits), reserve=0)
-        shown, clock = self._at.ring.shown(clock, self.cache.ranks_before(waits))
-        if waits:
-            missing = self.model.frames_per_step - len(waiting)
-            provisional = self._encode((*waiting, *[waiting[-1]] * missing))
+        clock = replace(self._now(ranks), reserve=0)
+        shown, clock = self._at.ring.shown(clock, self.cache.ranks_before(ranks))
+        if provisional:
             positions, clock = clock.place(provisional)
             shown.append((provisional, positions))
         return shown, clock
+
+    def _provisional(self) -> Block | None:
+        """The step that waiting frames would make if the last one stood still."""
+        waiting = self._at.waiting
+        if not waiting:
+            return None
+        still = replace(waiting[-1], text="")
+        return self._encode((*waiting, *[still] * (self.model.frames_per_step - len(waiting))))
 
     def _end_answer(self) -> None:
         """An answer that nobody finished reading ends before the session does anything else."""

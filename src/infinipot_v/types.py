@@ -24,10 +24,14 @@ class RoomFull(UserError):
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a stream: `pixels` uint8 `[height, width, 3]` (RGB), `seconds` since the stream began."""
+    """One picture of a stream: `pixels` uint8 `[height, width, 3]` (RGB), `seconds` since the stream began.
+
+    `text` is what is said while it stands, subtitles for one; it goes into the stream behind the picture.
+    """
 
     pixels: np.ndarray
     seconds: float
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Block:
 
     `embeddings` `[tokens, hidden]`; `steps` and `cells` int64 `[tokens]` on the CPU (cell -1: text in the stream);
     `seconds` holds one start time a step; `extras` are further tensors the language model wants beside the embeddings.
+    In a step, what is said comes behind the picture.
     """
 
     embeddings: torch.Tensor
@@ -56,6 +61,11 @@ class Block:
     cells: torch.Tensor
     seconds: tuple[float, ...]
     extras: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def ranks(self) -> int:
+        """Places in time that its tokens take where a picture's share one: one a picture, and one a text token."""
+        return ranks_of(self.steps, self.cells)
 
     def _starts(self) -> list[int]:
         """Where each step's tokens begin, and the end of the last."""
@@ -76,6 +86,13 @@ class Block:
         )  # fmt: skip
 
 
+def ranks_of(steps: torch.Tensor, cells: torch.Tensor) -> int:
+    """See `Block.ranks`; integers `[tokens]`, steps ascending."""
+    if not steps.numel():
+        return 0
+    return 1 + int(((steps[1:] != steps[:-1]) | (cells[1:] < 0)).sum())
+
+
 @dataclass(frozen=True)
 class Answer:
     """What `Session.ask` returns. Times are wall-clock seconds; `tokens` counts generated tokens."""
@@ -93,7 +110,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """The state of a session's memory. Tokens are slots per layer and head; bytes are bytes."""
+    """The state of a session's memory. Tokens are slots per layer and head; bytes are bytes.
+
+    `reduced_*` count what a reduction left out, `cut_tokens` what was said and did not fit `text_tokens`.
+    """
 
     policy: str
     budget_tokens: int
@@ -118,3 +138,4 @@ class MemoryReport:
     variations: tuple[float | None, ...]
     restored: str = ""
     """Of a memory from a file that was made elsewhere: what is different here (device, dtype). Else empty."""
+    cut_tokens: int = 0

@@ -6,7 +6,7 @@ functions of our own, for tests only, in force in one plain forward over everyth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,13 +121,16 @@ def slot_ranks(forward: Forward, layer: int, head: int) -> Tensor:
     return torch.arange(forward.seen[layer].shape[1] + forward.count)
 
 
-def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositions:
-    """M-RoPE's time axis: steps are counted back from the newest, per head; `time_of(rank)` is a rank's index."""
+def step_ranks(recording: Recording, time_of: Callable[[int], int], said: Sequence[int] | None = None) -> KeyPositions:
+    """M-RoPE's time axis: steps are counted back from the newest, per head; `time_of(rank)` is a rank's index.
+
+    `said` is how many text tokens each step has; each of them counts as a step.
+    """
     canvas = recording.session._at.canvas
     assert canvas is not None
-    start, cells = recording.forwards[0].count, canvas.grid.tokens
+    start = recording.forwards[0].count
     extent = max(canvas.grid.height, canvas.grid.width)
-    step_of = _steps_of(recording, cells)
+    step_of = _steps_of(recording, canvas.grid.tokens, said)
     steps_before = {f.first: _newest(f, step_of) for f in recording.forwards}
 
     def positions(forward: Forward, layer: int, head: int) -> Tensor:
@@ -142,7 +145,8 @@ def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositi
         where = [start + time_of(ranks - len(held) + held.index(step_of[i])) if i in step_of else i for i in seen]
         where = [start + time_of(ranks) if i in shown else w for i, w in zip(seen, where, strict=True)]
         if forward.region is Region.STREAM:
-            own = [start + time_of(ranks + j // cells) for j in range(forward.count)]
+            steps = [step_of[i] for i in forward.own.tolist()]
+            own = [start + time_of(ranks + step - steps[0]) for step in steps]
         elif forward.provisional:
             own = [start + time_of(ranks)] * forward.count
         else:
@@ -157,10 +161,12 @@ def step_ranks(recording: Recording, time_of: Callable[[int], int]) -> KeyPositi
     return positions
 
 
-def _steps_of(recording: Recording, cells: int) -> dict[int, int]:
+def _steps_of(recording: Recording, cells: int, said: Sequence[int] | None) -> dict[int, int]:
     """The step of every token of the stream; what ran in the room between two steps is counted by nobody."""
     streamed = [i for f in recording.forwards if f.region is Region.STREAM for i in f.own.tolist()]
-    return {token: place // cells for place, token in enumerate(streamed)}
+    sizes = [cells] * (len(streamed) // cells) if said is None else [n for k in said for n in (cells, *[1] * k)]
+    places = [place for place, size in enumerate(sizes) for _ in range(size)]
+    return dict(zip(streamed, places, strict=True))
 
 
 def _newest(forward: Forward, step_of: dict[int, int]) -> int:

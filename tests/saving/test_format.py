@@ -13,8 +13,7 @@ from infinipot_v.saving import SaveError, describe
 from infinipot_v.saving.container import KEY, _digest
 from infinipot_v.saving.memory import FORMAT
 from tests.saving.damaging import joined, parts
-from tests.saving.make_format import FAMILY, FRAMES, QUESTION
-from tests.saving.memories import opened, pictures
+from tests.saving.make_format import FAMILY, FRAMES, QUESTION, frames_of, session_of
 
 DATA = Path(__file__).parent / "data"
 
@@ -32,12 +31,12 @@ def test_an_old_file_can_be_opened(loaded, number):
     contents = describe(of(number), check=True)
     assert contents.format == number and contents.report.frames == FRAMES and contents.turns == 1
     session = Session.load(of(number), loaded(FAMILY))
-    fresh = opened(loaded(FAMILY), ring=1)
-    fresh.watch(iter(pictures(FRAMES)))
+    fresh = session_of(number, loaded(FAMILY))
+    fresh.watch(iter(frames_of(number, FRAMES)))
     assert session.report().held_tokens == fresh.report().held_tokens
     assert fresh.ask(QUESTION).text == contents.extra["answer"]
     assert session.ask("And now?").text == fresh.ask("And now?").text
-    session.watch(iter(pictures(FRAMES + 9)[FRAMES:]))
+    session.watch(iter(frames_of(number, FRAMES + 9)[FRAMES:]))
     assert session.report().frames == FRAMES + 9
 
 

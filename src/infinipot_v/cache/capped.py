@@ -42,7 +42,7 @@ from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies import make_policy
 from infinipot_v.policies.base import ContentKeys, Policy
 from infinipot_v.positions import Rotary
-from infinipot_v.types import Grid, UserError
+from infinipot_v.types import Grid, UserError, ranks_of
 
 
 def whole_steps(steps: Tensor) -> int:
@@ -174,11 +174,11 @@ class CappedCache(Cache):
         turned = self.rotation.nbytes if self.rotation else 0
         return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
-    def ranks_before(self, steps: int) -> int | None:
-        """With compact positions, the rank of the first of `steps` steps to come (see `Rotation.before`); else None."""
+    def ranks_before(self, coming: int) -> int | None:
+        """With compact positions, the rank of the first of `coming` ranks (see `Rotation.before`); else None."""
         if self.rotation is None:
             return None
-        return self.rotation.before(steps, self.held_tokens, self.counters.ranks)
+        return self.rotation.before(coming, self.held_tokens, self.counters.ranks)
 
     @property
     def ranked_slots(self) -> int | None:
@@ -217,7 +217,7 @@ class CappedCache(Cache):
         tokens = steps.numel()
         check_announced(self, steps, grid)
         self.make_room(tokens)
-        with self._writing(Region.STREAM, lambda: self._commit(steps, grid, on_commit)):
+        with self._writing(Region.STREAM, lambda: self._commit(steps, cells, grid, on_commit)):
             self._label(steps, cells)
             yield
             self._check_written(tokens)
@@ -257,9 +257,12 @@ class CappedCache(Cache):
         for other, state in zip(self._others, self._rest.others, strict=True):
             restore_state(other, state)
 
-    def _ranks_with(self, steps: int) -> int:
-        """Ranks in use behind `steps` more; 0 where nothing is ranked by step."""
-        return (self.ranks_before(steps) or 0) + steps if self.rotation and self.rotation.by_step else 0
+    def _ranks_with(self, steps: Tensor, cells: Tensor) -> int:
+        """Ranks in use behind announced tokens; 0 where nothing is ranked by step."""
+        if self.rotation is None or not self.rotation.by_step:
+            return 0
+        coming = ranks_of(steps, cells)
+        return (self.ranks_before(coming) or 0) + coming
 
     def _count_ranks(self, ranks: int) -> None:
         if self.rotation is not None:
@@ -287,14 +290,14 @@ class CappedCache(Cache):
         labels = {place: (steps.to(place, torch.int32), cells.to(place, torch.int16)) for place in places}
         for layer in self._capped:
             layer.store.label(self._rest.held, *labels[layer.store.shape.device])
-        self._count_ranks(self._ranks_with(whole_steps(steps)))
+        self._count_ranks(self._ranks_with(steps, cells))
 
-    def _commit(self, steps: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
+    def _commit(self, steps: Tensor, cells: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
         whole, c = whole_steps(steps), self.counters
         self.grid = grid
         self.counters = replace(
             c, steps=c.steps + whole, seen_tokens=c.seen_tokens + steps.numel(), fresh_steps=c.fresh_steps + whole,
-            newest_step=int(steps[-1]), ranks=self._ranks_with(whole),
+            newest_step=int(steps[-1]), ranks=self._ranks_with(steps, cells),
         )  # fmt: skip
         self._count_ranks(self.counters.ranks)
         on_commit()

@@ -1,9 +1,10 @@
 """Compact positions: stream keys lie un-rotated and are turned to where they belong now whenever they are read.
 
-What a slot's position follows from is its *rank*: with 1-D RoPE its place among the slots of its head, with M-RoPE
-that of its step among the steps which the head still holds, counted back from the newest. Stored keys are never
-written again, so no rounding accumulates however often the ranks change. All layers of one shape are read through one
-shared scratch, which is part of the cap (arXiv 2506.15745, section 3; the storage and the M-RoPE form are ours).
+What a slot's position follows from is its *rank*: with 1-D RoPE its place among the slots of its head, with M-RoPE that
+of its step among the steps which the head still holds, counted back from the newest; there a text token counts as a
+step, for words have an order. Stored keys are never written again, so no rounding accumulates however often the ranks
+change. All layers of one shape are read through one shared scratch, which is part of the cap (arXiv 2506.15745, section
+3; the storage and the M-RoPE form are ours).
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ READ_CHUNK = 8192
 class Rotation:
     """Angles of all ranks, `[ranks, pairs]`, and the scratch that keys are read through, `[1, heads, slots, dim]`.
 
-    `newest` is the number of ranks in use: one more than the rank of the newest step (`Rotary.by_step` only).
+    `newest` is the number of ranks in use: one more than the rank of the newest slot (`Rotary.by_step` only).
     """
 
     def __init__(self, rotary: Rotary, shapes: Sequence[Shape], ranks: int, slots: int) -> None:
         self.rotary = rotary
         self.newest = 0
-        self.usable = ranks
         self._shapes = list(shapes)
         self._position_of: Callable[[Tensor], Tensor] = torch.zeros_like
+        self._most = torch.iinfo(torch.long).max
         self._allocate(ranks, slots)
 
     def _allocate(self, ranks: int, slots: int) -> None:
@@ -46,30 +47,31 @@ class Rotation:
             _kind(shape): torch.empty(1, shape.heads, slots, shape.key_dim, dtype=shape.dtype, device=shape.device)
             for shape in self._shapes
         }
-        positions = self._position_of(torch.arange(ranks))
+        asked = self._position_of(torch.arange(ranks))
+        positions = asked.clamp(max=self._most)
         self._fill(angles, positions)
         with deferred_interrupts():
             self._angles, self._scratch, self._positions = angles, scratch, positions
+            self.usable = int((asked <= self._most).sum())
 
     @property
     def by_step(self) -> bool:
         """Whether a rank is that of a step; otherwise it is that of a slot."""
         return self.rotary.by_step
 
-    def before(self, steps: int, held: int, ranks: int) -> int:
-        """The rank of the first of `steps` steps to come, of its slot where slots are ranked.
+    def before(self, coming: int, held: int, ranks: int) -> int:
+        """The rank of the first of `coming` ranks to come, of its slot where slots are ranked.
 
-        Behind `held` slots and `ranks` different steps. Where the model's positions do not suffice for all steps held,
-        the oldest share the first rank.
+        Behind `held` slots and `ranks` in use. Where the model's positions do not suffice for all that is held, the
+        oldest share the first rank.
         """
-        return max(0, min(ranks, self.usable - steps)) if self.by_step else held
+        return max(0, min(ranks, self.usable - coming)) if self.by_step else held
 
     def kept(self, stores: Sequence[SlotStore], kept: Sequence[Tensor]) -> int:
-        """The most different steps that one head keeps of its slots `kept`; 0 where nothing is ranked by step."""
+        """The most ranks that one head keeps with its slots `kept`; 0 where nothing is ranked by step."""
         if not self.by_step:
             return 0
-        steps = (store.stream()[2].gather(1, slots.long()) for store, slots in zip(stores, kept, strict=True))
-        return max(steps_held(held) for held in steps)
+        return max(_ranks_kept(store, slots.long()) for store, slots in zip(stores, kept, strict=True))
 
     @property
     def nbytes(self) -> int:
@@ -83,16 +85,13 @@ class Rotation:
         before it. When this fails or is interrupted, the next call begins anew.
         """
         most = torch.iinfo(torch.long).max if limit is None else max(0, limit - 1)
-
-        def allowed(ranks: Tensor) -> Tensor:
-            return positions(ranks).clamp(max=most)
-
         asked = positions(torch.arange(self._positions.numel()))
         wanted = asked.clamp(max=most)
         if not torch.equal(wanted, self._positions):
             self._fill(self._angles, wanted)
         with deferred_interrupts():
-            self._position_of, self._positions, self.usable = allowed, wanted, int((asked <= most).sum())
+            self._position_of, self._most = positions, most
+            self._positions, self.usable = wanted, int((asked <= most).sum())
 
     def grow(self, ranks: int, slots: int) -> None:
         """Make place for more, for the full cache alone, which has no cap."""
@@ -128,7 +127,7 @@ class Rotation:
         """Ranks of the first `filled` stream slots, int64 `[heads, filled]`; None where a slot's rank is its place."""
         if not self.rotary.by_step:
             return None
-        changes = _changes(store.steps[:, :filled])
+        changes = _changes(store.steps[:, :filled], store.cells[:, :filled])
         return changes.add_(self.newest - 1 - changes[:, -1:]).clamp_(min=0)
 
     def _looked_up(self, store: SlotStore, ranks: Tensor | None, start: int, stop: int) -> Tensor:
@@ -137,15 +136,16 @@ class Rotation:
         return angles[:, start:stop] if ranks is None else angles[:, ranks[:, start:stop]]
 
 
-def steps_held(steps: Tensor) -> int:
-    """The largest number of different steps in one head of `[heads, slots]`; steps ascend."""
-    return int(_changes(steps)[:, -1].max()) + 1 if steps.numel() else 0
+def _ranks_kept(store: SlotStore, kept: Tensor) -> int:
+    """The most ranks in one head of the stream slots `kept`, int64 `[heads, n]`."""
+    steps, cells = (labels.gather(1, kept) for labels in store.stream()[2:4])
+    return int(_changes(steps, cells)[:, -1].max()) + 1 if steps.numel() else 0
 
 
-def _changes(steps: Tensor) -> Tensor:
-    """How many times the step has changed up to each slot, int64 `[heads, slots]`."""
+def _changes(steps: Tensor, cells: Tensor) -> Tensor:
+    """How many times the rank has changed up to each slot, int64 `[heads, slots]`: another step, or a text token."""
     changed = torch.zeros(steps.shape, dtype=torch.long, device=steps.device)
-    changed[:, 1:] = steps[:, 1:] != steps[:, :-1]
+    changed[:, 1:] = (steps[:, 1:] != steps[:, :-1]) | (cells[:, 1:] < 0)
     return changed.cumsum_(1)
 
 

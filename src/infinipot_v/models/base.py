@@ -22,11 +22,15 @@ from infinipot_v.types import Block, Frame, Grid
 
 @dataclass(frozen=True)
 class Canvas:
-    """The one resolution of a session: frames of the `source` size (height, width) are shown at `pixels` = `grid`."""
+    """The one resolution of a session: frames of the `source` size (height, width) are shown at `pixels` = `grid`.
+
+    `text` tokens may be said with a step.
+    """
 
     source: tuple[int, int]
     pixels: tuple[int, int]
     grid: Grid
+    text: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,35 @@ class Model(ABC):
 
     def step_tokens(self, canvas: Canvas) -> int:
         """Tokens that a step takes at most, text in the stream included."""
-        return canvas.grid.tokens
+        return canvas.grid.tokens + canvas.text
 
     def most_step_tokens(self, tokens_per_step: int | None = None) -> int:
-        """Tokens that a step takes at most, whatever the frames' size; `tokens_per_step` as `canvas` takes it.
+        """Tokens that a step takes at most, whatever the frames' size, before anything is said.
 
-        Here for families of one resolution.
+        `tokens_per_step` as `canvas` takes it. Here for families of one resolution.
         """
         return self.step_tokens(self.canvas(1, 1))
 
-    def step_bytes(self, tokens_per_step: int | None = None) -> int:
+    def step_bytes(self, tokens_per_step: int | None = None, text_tokens: int = 0) -> int:
         """Bytes of a step's embeddings at most; see `most_step_tokens`."""
-        return self.most_step_tokens(tokens_per_step) * int(self.text_config.hidden_size) * int(self.hf.dtype.itemsize)
+        tokens = self.most_step_tokens(tokens_per_step) + text_tokens
+        return tokens * int(self.text_config.hidden_size) * int(self.hf.dtype.itemsize)
+
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """What stands before and behind what is said in the stream."""
+        return "\n", "\n"
+
+    def said(self, frames: Sequence[Frame], canvas: Canvas) -> tuple[list[int], int]:
+        """Token ids of what is said with the frames of one step, a line a frame, and how many had no place."""
+        text = "\n".join(frame.text.strip() for frame in frames if frame.text.strip())
+        return self.prompt.said(text, self.around_text, canvas.text)
+
+    def unsaid(self, frames: Sequence[Frame], canvas: Canvas) -> int:
+        """Text tokens of whole steps that had no place."""
+        each = self.frames_per_step
+        steps = (frames[first : first + each] for first in range(0, len(frames), each))
+        return sum(self.said(step, canvas)[1] for step in steps)
 
     def check(self) -> None:
         """Raise `UserError` where the checkpoint's parts do not fit each other; called once, after loading."""
@@ -153,6 +174,10 @@ class Model(ABC):
         )  # fmt: skip
         logits: Tensor = output.logits[0, -1].float()
         return logits
+
+    def words(self, ids: Sequence[int]) -> Tensor | None:
+        """Embeddings `[tokens, hidden]` of text in the stream; None where there is none."""
+        return self.embed(ids)[0] if ids else None
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Token embeddings `[1, tokens, hidden]`."""

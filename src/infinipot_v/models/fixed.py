@@ -15,6 +15,7 @@ from torch import Tensor
 
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.preprocess import FixedRecipe, letterbox, normalise
+from infinipot_v.models.weaving import woven
 from infinipot_v.types import Block, Frame, Grid, UserError
 
 FAR = 99_999
@@ -74,7 +75,7 @@ class FixedModel(Model):
     def step_tokens(self, canvas: Canvas) -> int:
         """See `Model.step_tokens`."""
         before, behind = self._text_ids(FAR, float(FAR))
-        return len(before) + canvas.grid.tokens + len(behind)
+        return len(before) + canvas.grid.tokens + len(behind) + canvas.text
 
     def text_around(self, step: int, seconds: float) -> tuple[str, str]:
         """What the prompt has before and behind the picture of a step; nothing unless a family says otherwise."""
@@ -93,21 +94,12 @@ class FixedModel(Model):
         """Run the vision tower over frames, and put the text of the stream around each; see `Model.encode`."""
         pixels = normalise(self.pictures(frames, canvas), self.recipe).to(self.device, self.hf.dtype)
         features = self.features(pixels).to(self.device, self.hf.dtype)
-        parts = [self._step(first_step + index, frame.seconds, features[index]) for index, frame in enumerate(frames)]
-        lengths = torch.tensor([len(cells) for _, cells in parts])
-        return Block(
-            embeddings=torch.cat([embeddings for embeddings, _ in parts]),
-            steps=torch.arange(first_step, first_step + len(frames)).repeat_interleave(lengths),
-            cells=torch.cat([cells for _, cells in parts]),
-            seconds=tuple(frame.seconds for frame in frames),
-        )
-
-    def _step(self, step: int, seconds: float, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings `[tokens, hidden]` and cells `[tokens]` of one step."""
-        texts = self._text_ids(step, seconds)
-        before, behind = (self.embed(ids)[0] if ids else picture[:0] for ids in texts)
-        cells = [torch.full((len(before),), -1), torch.arange(len(picture)), torch.full((len(behind),), -1)]
-        return torch.cat([before, picture, behind]), torch.cat(cells)
+        before, behind = [], []
+        for step, frame in enumerate(frames, first_step):
+            opening, closing = self._text_ids(step, frame.seconds)
+            before.append(self.words(opening))
+            behind.append(self.words(closing + self.said([frame], canvas)[0]))
+        return woven(features, before, behind, first_step, [frame.seconds for frame in frames])
 
     def _text_ids(self, step: int, seconds: float) -> tuple[list[int], list[int]]:
         before, behind = self.text_around(step, seconds)

@@ -31,6 +31,11 @@ class InternVL(FixedModel):
         begin, end = _ends(self.prompt.tokenizer)
         return f"{'' if step == 0 else chr(10)}Frame{step + 1}: {begin}", end
 
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """The next frame begins with a line break."""
+        return "\n", ""
+
     def pooled(self, patches: int) -> int:
         """As the pixel shuffle leaves them."""
         return int(patches * self.hf.config.downsample_ratio)

@@ -56,6 +56,20 @@ class Prompt:
         """Token ids of stream text that follows a special token."""
         return self._ids_behind(text) if text else []
 
+    def said(self, text: str, around: tuple[str, str], most: int) -> tuple[list[int], int]:
+        """Token ids of what is said in the stream, between `around`, and how many were left out to be `most`.
+
+        The end is left out; special tokens in the text always are.
+        """
+        if not self.plain(text).strip():
+            return [], 0
+        ids = self.between(around[0] + self.plain(text) + around[1])
+        if len(ids) <= most:
+            return ids, 0
+        tail = self.between(around[1])
+        words = most - len(self.between(around[0])) - len(tail)
+        return ([*ids[: most - len(tail)], *tail], len(ids) - most) if words > 0 else ([], len(ids))
+
     def question(self, system: str | None, turns: Sequence[Turn], question: str) -> list[int]:
         """Token ids behind the video: what closes it, the dialogue so far, the question, the answer's opening.
 

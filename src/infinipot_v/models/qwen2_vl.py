@@ -10,6 +10,7 @@ from torch import Tensor
 
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.models.preprocess import PixelRecipe, fit_grid, letterbox, normalise, patchify_qwen, resize
+from infinipot_v.models.weaving import woven
 from infinipot_v.positions import MRopeClock, Rotary, TextStart
 from infinipot_v.types import Block, Frame, Grid, UserError
 
@@ -73,6 +74,12 @@ class Qwen2VL(Model):
                 f"preprocessor_config.json cuts patches (size, merge, frames) {cut}, but the vision tower takes {takes}"
             )
 
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """The video ends before what is said, and another one begins behind it."""
+        config, name = self.hf.config, self.prompt.tokenizer.convert_ids_to_tokens
+        return name(config.vision_end_token_id), name(config.vision_start_token_id)
+
     def grid_of(self, pixels: tuple[int, int]) -> Grid:
         """`merge_size` x `merge_size` patches become one token."""
         side = self.recipe.patch_size * self.recipe.merge_size
@@ -102,13 +109,11 @@ class Qwen2VL(Model):
     @torch.no_grad()
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
         """Run the vision tower over whole steps; see `Model.encode`."""
-        steps, cells = len(frames) // self.frames_per_step, canvas.grid.tokens
-        return Block(
-            embeddings=self._features(self.pictures(frames, canvas), steps, canvas),
-            steps=torch.arange(first_step, first_step + steps).repeat_interleave(cells),
-            cells=torch.arange(cells).repeat(steps),
-            seconds=tuple(frame.seconds for frame in frames[:: self.frames_per_step]),
-        )
+        each, cells = self.frames_per_step, canvas.grid.tokens
+        steps = [frames[first : first + each] for first in range(0, len(frames), each)]
+        features = self._features(self.pictures(frames, canvas), len(steps), canvas).unflatten(0, (len(steps), cells))
+        said = [self.words(self.said(step, canvas)[0]) for step in steps]
+        return woven(features, [None] * len(steps), said, first_step, [step[0].seconds for step in steps])
 
     def _features(self, pictures: Tensor, steps: int, canvas: Canvas) -> Tensor:
         patches = patchify_qwen(normalise(pictures, self.recipe), self.recipe)

@@ -43,6 +43,11 @@ class SmolVLM(FixedModel):
         whole = getattr(tokenizer, "global_image_token", None) or WHOLE
         return f"\nFrame from {int(seconds // 60):02d}:{int(seconds % 60):02d}:{around}{whole}", around
 
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """The next frame begins with a line break."""
+        return "\n", ""
+
     def pooled(self, patches: int) -> int:
         """As the pixel shuffle leaves them."""
         return patches // int(self.hf.config.scale_factor)

@@ -25,8 +25,8 @@ from infinipot_v.saving.identity import Identity
 from infinipot_v.saving.plausible import check_plausible
 from infinipot_v.types import MemoryReport, UserError
 
-FORMAT = 1
-"""The version of the format. A reader knows all up to its own."""
+FORMAT = 2
+"""The version of the format. A reader knows all up to its own; 2 has text in the stream."""
 
 
 def write_memory(

@@ -27,7 +27,7 @@ def as_frames(
     checked here.
     """
     if isinstance(source, Frame):
-        yield _checked(source.pixels, source.seconds)
+        yield _checked(source.pixels, source.seconds, source.text)
     elif _is_array(source) and np.ndim(source) != 4:
         yield _checked(np.asarray(source).copy(), seconds)
     elif isinstance(source, Iterable) and not isinstance(source, str | bytes | dict):
@@ -39,7 +39,7 @@ def as_frames(
 def _many(source: Iterable[Any], times: Iterator[float] | None) -> Iterator[Frame]:
     for item in source:
         if isinstance(item, Frame):
-            yield _checked(item.pixels, item.seconds)
+            yield _checked(item.pixels, item.seconds, item.text)
         elif _is_array(item):
             yield _checked(np.asarray(item).copy(), None if times is None else next(times, None))
         else:
@@ -57,7 +57,7 @@ def _times(seconds: float | Iterable[float] | None, fps: float | None) -> Iterat
     return None if seconds is None else iter([seconds])
 
 
-def _checked(pixels: Any, seconds: Any) -> Frame:
+def _checked(pixels: Any, seconds: Any, text: Any = "") -> Frame:
     array = np.asarray(pixels)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         what = f"{array.dtype} {list(array.shape)}"
@@ -66,7 +66,17 @@ def _checked(pixels: Any, seconds: Any) -> Frame:
         raise UserError("an array has no time of its own: give seconds=, or fps= for an iterable of arrays")
     if not (isinstance(seconds, int | float | np.number) and math.isfinite(seconds) and seconds >= 0):
         raise UserError(f"a frame's time is {seconds!r}: give seconds from 0 on")
-    return Frame(array, float(seconds))
+    return Frame(array, float(seconds), _checked_text(text))
+
+
+def _checked_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise UserError(f"a frame's text is {_name(text)}: give a str")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError("a frame's text is not valid text (UTF-8): write it again") from error
+    return text
 
 
 def _is_array(item: object) -> TypeGuard[np.ndarray]:
