@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from infinipot_v.sources.stretch import Stretch
 
 
+TEXT_TOKENS = 64
+"""Of a step, where there are subtitles: two frames a second apart say some ten words."""
+
+
 def source_of(video: Path, footage: Footage) -> Source:
     """Open what is to be watched."""
     from infinipot_v.sources import open_source
 
     paths = [video, *footage.then] if footage.then else video
-    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end)
+    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end, subtitles=footage.subtitles)
 
 
 def stretch_of(paths: list[Path], footage: Footage) -> Stretch:
@@ -39,7 +43,7 @@ def stretch_of(paths: list[Path], footage: Footage) -> Stretch:
     from infinipot_v.sources.source import Span
     from infinipot_v.sources.stretch import Stretch
 
-    return Stretch.of(paths, Span(footage.fps, footage.start, footage.end))
+    return Stretch.of(paths, Span(footage.fps, footage.start, footage.end), footage.subtitles)
 
 
 def limits_of(memory: Memory) -> tuple[Budget, Policy]:
@@ -124,5 +128,15 @@ def session_of(
     return Session(
         model, *limits, system=answers.system, tokens_per_step=footage.tokens_per_step, max_pixels=footage.max_pixels,
         positions=positions, block=memory.block, decoding=decoding_of(answers, model), reduce=memory.reduce,
-        ring=memory.ring,
+        ring=memory.ring, text_tokens=text_tokens(footage, memory),
     )  # fmt: skip
+
+
+def text_tokens(footage: Footage, memory: Memory) -> int:
+    """What a step may say. Raises `UserError` where something is said and nothing may be."""
+    given = memory.text_tokens
+    if given is None:
+        return TEXT_TOKENS if footage.subtitles else 0
+    if footage.subtitles and not given:
+        raise UserError("--subtitles with --text-tokens 0: leave out one of them")
+    return given

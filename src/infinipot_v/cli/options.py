@@ -46,6 +46,9 @@ class Footage:
     fps: Annotated[float, flag("RATE", "Frames sampled a second of video.")] = 1.0
     start: Annotated[float | None, flag("SECONDS", "Second of the stream to start at.")] = None
     end: Annotated[float | None, flag("SECONDS", "Second of the stream to end before.")] = None
+    subtitles: Annotated[
+        Path | None, flag("FILE", "What is said, as .srt, .vtt or .ass, or a video with a track of text: VIDEO itself.")
+    ] = None
     tokens_per_step: Annotated[
         int | None, flag("COUNT", "Vision tokens a step at most, which fixes the resolution; 128 where it is free.")
     ] = None
@@ -87,6 +90,9 @@ class Memory:
         ),
     ] = None
     ring: Annotated[int, flag("COUNT", "Steps shown once more, whole, right before a question.")] = 0
+    text_tokens: Annotated[
+        int | None, flag("COUNT", "Tokens of text that a step may bring; 64 with --subtitles, else none.")
+    ] = None
     block: Annotated[int, flag("COUNT", "Steps encoded and prefilled together; changes the speed only.")] = 4
 
 

@@ -84,7 +84,7 @@ def stretch_of(contents: Contents, paths: list[Path], footage: Footage) -> Stret
     fixed = [flag for flag in changed(footage) if flag in ("--tokens-per-step", "--max-pixels")]
     if fixed:
         raise UserError(f"the memory's first frame has fixed its resolution: leave out {', '.join(fixed)}")
-    said = [flag for flag in changed(footage) if flag in ("--fps", "--start", "--end")]
+    said = [flag for flag in changed(footage) if flag in ("--fps", "--start", "--end", "--subtitles")]
     if before is None or before.last is None or not now.same_files(before) or (before.over and "--start" in said):
         return now if not contents.report.frames else now.behind(_newest(before, contents))
     if before.over and (before.span.end is None or (footage.end or math.inf) <= before.span.end):

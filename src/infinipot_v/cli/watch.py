@@ -59,6 +59,8 @@ def watch(
             session = building.session_of(model, limits, footage, memory, answers, live=source.duration is None)
         else:
             session = reopening.session_of(kept, model)
+            if footage.subtitles and not session.settings.text_tokens:
+                raise UserError("this memory takes no text: it was begun without --subtitles, so leave them out")
         watching = Recording(session, source, target, saving, kept.contents.extra if saving.resume else None)
         watching.run()
         result = {**watching.result(), "model": name}

@@ -64,7 +64,7 @@ class Item:
 class Manner:
     """How every contender watches and answers: resolution (see `Session`), room, system prompt, decoding.
 
-    `frames` is how many frames the control without a memory sees.
+    `frames` is how many frames the control without a memory sees; `text_tokens` may be said with a step.
     """
 
     tokens_per_step: int | None = None
@@ -73,6 +73,7 @@ class Manner:
     system: str | None = None
     decoding: Decoding = SHORT
     frames: int = 4
+    text_tokens: int = 0
 
 
 class Benchmark(ABC):

@@ -81,14 +81,20 @@ class Contender:
             if tokens is None:
                 raise UserError("rekv has no cap in bytes: give its working set in tokens, as in 6144")
             return self.retrieval.watcher(
-                model, tokens, item.step_tokens, manner.tokens_per_step, manner.room, manner.decoding
+                model,
+                tokens,
+                item.step_tokens,
+                manner.tokens_per_step,
+                manner.room,
+                manner.text_tokens,
+                manner.decoding,
             )
         policy, keep, options = self._parsed()
         budget = self._budget(item, keep, manner.room + options["ring"] * item.step_tokens)
         return Remembering(
             Session(
                 model, budget, policy, tokens_per_step=manner.tokens_per_step, max_pixels=manner.max_pixels,
-                system=manner.system, decoding=manner.decoding, **options,
+                system=manner.system, decoding=manner.decoding, text_tokens=manner.text_tokens, **options,
             )
         )  # fmt: skip
 

@@ -114,7 +114,7 @@ class LastFrames:
             manner, budget = self._manner, Budget(tokens=self._step_tokens * steps, room=self._manner.room)
             self._session = Session(
                 self._model, budget, "full", tokens_per_step=manner.tokens_per_step, max_pixels=manner.max_pixels,
-                system=manner.system, decoding=manner.decoding,
+                system=manner.system, decoding=manner.decoding, text_tokens=manner.text_tokens,
             )  # fmt: skip
             self._session.watch(list(self._frames))
         return self._session

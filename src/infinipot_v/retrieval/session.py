@@ -34,6 +34,7 @@ from typing import Any, Self
 
 from infinipot_v.answering import Answering
 from infinipot_v.dialogue import Dialogue, Prepared
+from infinipot_v.fitting import check_next
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.peak import peak_bytes
@@ -71,6 +72,7 @@ class ReKV:
         positions: str | None = None,
         block: int = 4,
         room: int = 512,
+        text_tokens: int = 0,
         decoding: Decoding | None = None,
     ) -> None:
         """Raises `UserError` for options out of range, and for models and folders that cannot be used."""
@@ -81,7 +83,7 @@ class ReKV:
         self.dialogue = Dialogue(model.prompt, system)
         self._prefix = model.prompt.prefix(system)
         self.cache = RetrievalCache(model.hf, local, blocks, where, self._rotary())
-        self._resolution = (tokens_per_step, max_pixels)
+        self._resolution, self._text_tokens = (tokens_per_step, max_pixels), text_tokens
         self._block = block * model.frames_per_step
         self._canvas: Canvas | None = None
         self._clock: Clock
@@ -113,7 +115,8 @@ class ReKV:
         """Watch a source, frames, or arrays; see `Session.watch`. A step is watched whole or not at all."""
         try:
             for frame in as_frames(source, seconds=seconds, fps=fps):
-                self._check_time(frame)
+                newest = self._waiting[-1].seconds if self._waiting else self._last_seconds
+                check_next(frame, newest, self._text_tokens)
                 self._waiting.append(frame)
                 if len(self._waiting) == self._block:
                     self._take()
@@ -121,11 +124,6 @@ class ReKV:
             self._take()  # the source failed, not the memory: whole steps that it gave before are watched
             raise
         self._take()
-
-    def _check_time(self, frame: Frame) -> None:
-        last = self._waiting[-1].seconds if self._waiting else self._last_seconds
-        if not frame.seconds > last:
-            raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
 
     def _take(self) -> None:
         """Watch all whole steps of the waiting frames."""
@@ -142,7 +140,7 @@ class ReKV:
     def _begin(self, frame: Frame) -> None:
         """The first frame fixes the grid; only then can the clock tick and the prefix be placed."""
         height, width, _ = frame.pixels.shape
-        canvas = self.model.canvas(height, width, *self._resolution)
+        canvas = replace(self.model.canvas(height, width, *self._resolution), text=self._text_tokens)
         self._check_fit(self.model.step_tokens(canvas))
         clock = self.model.clock(len(self._prefix), canvas.grid)
         with self.cache.prefix(partial(self._started, canvas, replace(clock, reserve=self.room), frame.seconds)):
@@ -226,8 +224,8 @@ class ReKV:
         """A waiting frame is seen too: padded to a whole step by repeating it."""
         if not self._waiting:
             return []
-        missing = self.model.frames_per_step - len(self._waiting)
-        return [self._encode([*self._waiting, *[self._waiting[-1]] * missing])]
+        still = replace(self._waiting[-1], text="")
+        return [self._encode([*self._waiting, *[still] * (self.model.frames_per_step - len(self._waiting))])]
 
     # Reporting -----------------------------------------------------------------------------------------------------
 

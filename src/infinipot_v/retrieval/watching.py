@@ -43,14 +43,15 @@ class Retrieval:
         return cls(**pairs)
 
     def watcher(
-        self, model: Model, tokens: int, step_tokens: int, tokens_per_step: int | None, room: int, decoding: Decoding
-    ) -> RetrievalWatcher:
+        self, model: Model, tokens: int, step_tokens: int, tokens_per_step: int | None, room: int, text_tokens: int,
+        decoding: Decoding,
+    ) -> RetrievalWatcher:  # fmt: skip
         """Open a session whose window and fetched steps take `tokens`, but at least a step each."""
         local = max(step_tokens, int(self.window * tokens))
         blocks = max(1, (tokens - local) // step_tokens)
         session = ReKV(
             model, local, blocks, where=str(self.where), tokens_per_step=tokens_per_step, positions=self.positions,
-            room=room, decoding=decoding,
+            room=room, text_tokens=text_tokens, decoding=decoding,
         )  # fmt: skip
         return RetrievalWatcher(session)
 

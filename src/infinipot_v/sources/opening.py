@@ -6,11 +6,14 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from infinipot_v.sources.chain import Chain, Part
 from infinipot_v.sources.source import Source, Span
 from infinipot_v.types import UserError
+
+if TYPE_CHECKING:
+    from infinipot_v.sources.cues import Cue
 
 Pathlike: TypeAlias = str | os.PathLike[str]
 RAW_JPEGS = {".mjpeg", ".mjpg"}
@@ -18,10 +21,14 @@ RAW_JPEGS = {".mjpeg", ".mjpg"}
 
 
 def open_any(
-    path: Pathlike | Sequence[Pathlike], fps: float = 1.0, start: float | None = None, end: float | None = None
+    path: Pathlike | Sequence[Pathlike],
+    fps: float = 1.0,
+    start: float | None = None,
+    end: float | None = None,
+    subtitles: Pathlike | None = None,
 ) -> Source:
     """See `infinipot_v.sources.open_source`."""
-    span = Span(fps, start, end)
+    span, cues = Span(fps, start, end), _cues(subtitles, path)
     if isinstance(path, list | tuple):
         source: Source = _chain([_path(one) for one in path], span)
     else:
@@ -30,7 +37,26 @@ def open_any(
         source.close()
         what = "the stream" if isinstance(source, Chain) else path
         raise UserError(f"start is {span.start:g} s, but {what} ends at {source.duration:.1f} s: start earlier")
-    return source
+    return source if cues is None else _captioned(source, cues, span)
+
+
+def _cues(subtitles: Pathlike | None, path: Pathlike | Sequence[Pathlike]) -> list[Cue] | None:
+    if subtitles is None:
+        return None
+    if isinstance(path, list | tuple) and len(path) != 1:
+        raise UserError("subtitles go with a single video: watch the others after it, each with its own")
+    from infinipot_v.sources.cues import read_cues
+
+    found = _path(subtitles)
+    if _is_folder(found):
+        raise UserError(f"{found} is a folder: give a file of subtitles (.srt, .vtt, .ass)")
+    return read_cues(found)
+
+
+def _captioned(source: Source, cues: Sequence[Cue], span: Span) -> Source:
+    from infinipot_v.sources.captions import Captioned
+
+    return Captioned(source, [cue for cue in cues if span.end is None or cue.middle < span.end])
 
 
 def open_one(path: Path, span: Span) -> Part:

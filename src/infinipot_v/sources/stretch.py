@@ -20,7 +20,7 @@ class Stretch:
     """Files watched one after another, sampled by `span`; their times are moved by `offset` seconds.
 
     `sizes` are the files' bytes (-1 of a folder). `first` is the time of the first frame that was given, of the files'
-    own; `last` of the last one. `over`: nothing is left.
+    own; `last` of the last one. `over`: nothing is left. `subtitles` is a file of what is said.
     """
 
     paths: tuple[str, ...]
@@ -30,12 +30,15 @@ class Stretch:
     first: float | None = None
     last: float | None = None
     over: bool = False
+    subtitles: str | None = None
 
     @classmethod
-    def of(cls, paths: Sequence[Path], span: Span) -> Self:
+    def of(cls, paths: Sequence[Path], span: Span, subtitles: Path | None = None) -> Self:
         """A stretch of which nothing has been watched."""
+        said = None if subtitles is None else str(subtitles.resolve())
         whole = [path.resolve() for path in paths]
-        return cls(tuple(map(str, whole)), tuple(path.stat().st_size if path.is_file() else -1 for path in whole), span)
+        sizes = tuple(path.stat().st_size if path.is_file() else -1 for path in whole)
+        return cls(tuple(map(str, whole)), sizes, span, subtitles=said)
 
     @classmethod
     def from_json(cls, found: object) -> Self | None:
@@ -46,7 +49,8 @@ class Stretch:
                     more: dict[str, Any] = {str(name): value for name, value in rest.items()}
                     found = cls(tuple(map(str, paths)), tuple(map(int, sizes)), Span(**span), **more)
                     times = (found.offset, *(time for time in (found.first, found.last) if time is not None))
-                    return found if all(map(math.isfinite, times)) and paths else None
+                    fine = all(map(math.isfinite, times)) and isinstance(found.subtitles, str | None)
+                    return found if fine and paths else None
         except (TypeError, ValueError):
             pass
         return None
@@ -128,7 +132,7 @@ class Rest:
             if self.stretch.first is None:
                 self.stretch = replace(self.stretch, first=frame.seconds)
             if self.stretch.last is None or frame.seconds > self.stretch.last:
-                return Frame(frame.pixels, frame.seconds + self.stretch.offset)
+                return replace(frame, seconds=frame.seconds + self.stretch.offset)
         self.over = True
         raise StopIteration
 
@@ -149,7 +153,7 @@ def _opened(stretch: Stretch) -> Source:
     paths: str | list[str] = stretch.paths[0] if len(stretch.paths) == 1 else list(stretch.paths)
     span = stretch.span
     try:
-        return open_source(paths, fps=span.fps, start=span.start, end=span.end)
+        return open_source(paths, fps=span.fps, start=span.start, end=span.end, subtitles=stretch.subtitles)
     except UserError:
         if stretch.last is None:
             raise

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from infinipot_v.evaluate.base import Asked, Benchmark, BrokenVideo, Item, Manner
-from infinipot_v.evaluate.field.footage import Clip, sampling
+from infinipot_v.evaluate.field.footage import Clip, sampling, spoken_tokens
 from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
 from infinipot_v.sources import Source
+from infinipot_v.sources.captions import captioned
+from infinipot_v.sources.cues import Cue
 from infinipot_v.types import Frame, UserError
 
 Pair = tuple[Clip, Asked]
@@ -60,7 +62,7 @@ class FieldBenchmark(Benchmark):
         recipe = self.recipe
         return Manner(
             recipe.tokens_per_step, recipe.max_pixels, recipe.room, recipe.system,
-            Decoding(max_new_tokens=recipe.max_new_tokens), recipe.last_frames,
+            Decoding(max_new_tokens=recipe.max_new_tokens), recipe.last_frames, recipe.text_tokens,
         )  # fmt: skip
 
     @property
@@ -178,13 +180,23 @@ class FieldBenchmark(Benchmark):
         step = model.most_step_tokens(self.recipe.tokens_per_step)
         steps = -(-(frames + 1) // model.frames_per_step)
         self._clips[item.name] = replace(clip, rate=rate)
-        return replace(item, tokens=steps * step, step_tokens=step, seconds=round(seconds, 3))
+        item, most = replace(item, seconds=round(seconds, 3)), self.recipe.text_tokens
+        said = min(steps * most, sum(spoken_tokens(model, cue) for cue in self._said(item)))
+        return replace(item, tokens=steps * step + said, step_tokens=step + most)
 
     @contextmanager
     def frames(self, item: Item) -> Iterator[Iterator[Frame]]:
-        """Decode the video at the recipe's rate; times count from the clip's start."""
+        """Decode the video at the recipe's rate, with what is said; times count from the clip's start."""
         with self._clips[item.name].frames() as (frames, self._source):
-            yield frames
+            cues = self._said(item)
+            yield captioned(frames, cues, covered=True) if cues else frames
+
+    def _said(self, item: Item) -> list[Cue]:
+        return self.cues(item) if self.recipe.text_tokens else []
+
+    def cues(self, item: Item) -> list[Cue]:
+        """What is said in the video, in its time. Raises `BrokenVideo` where that cannot be read."""
+        raise UserError(f"{self.name} has no subtitles: take a recipe without them")
 
     def damage(self, item: Item) -> str:
         """Of the video that is being watched."""

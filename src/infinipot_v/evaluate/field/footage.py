@@ -11,7 +11,10 @@ import numpy as np
 
 from infinipot_v.evaluate.base import BrokenVideo
 from infinipot_v.evaluate.field.recipes import Recipe
+from infinipot_v.models.base import Model
+from infinipot_v.moment import MOST_TEXT
 from infinipot_v.sources import Source, open_source
+from infinipot_v.sources.cues import Cue
 from infinipot_v.types import Frame, UserError
 
 STILLS_FPS = 1.0
@@ -112,6 +115,11 @@ def _array(path: Path) -> np.ndarray:
 def _array_frames(path: Path) -> Iterator[Frame]:
     for index, pixels in enumerate(_array(path)):
         yield Frame(np.ascontiguousarray(pixels), index / STILLS_FPS)
+
+
+def spoken_tokens(model: Model, cue: Cue) -> int:
+    """Tokens of a line of subtitles, alone."""
+    return len(model.prompt.said(cue.text, model.around_text, MOST_TEXT)[0])
 
 
 def sampling(recipe: Recipe, family: str, seconds: float, whole: bool) -> tuple[float, int]:

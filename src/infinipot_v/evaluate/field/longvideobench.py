@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from infinipot_v.evaluate.base import Asked
+from infinipot_v.evaluate.base import Asked, BrokenVideo, Item
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
 from infinipot_v.evaluate.field.letters import letter_of, lettered
+from infinipot_v.evaluate.field.recipes import Recipe
+from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Record
+from infinipot_v.sources.cues import Cue
 
 CHOICE = """Question: {}
 {}
@@ -27,6 +31,10 @@ class LongVideoBench(FieldBenchmark):
     layout: ClassVar[str] = "lvb_val.json and videos/<video>.mp4"
     annotations: ClassVar[tuple[str, ...]] = ("lvb_val.json",)
 
+    def __init__(self, data: Path, recipe: Recipe, **options: Any) -> None:
+        self._subtitles: dict[str, tuple[str, float]] = {}
+        super().__init__(data, recipe, **options)
+
     def records(self) -> Iterable[tuple[str, Any]]:
         """Questions by their id."""
         return self.rows(what="question")
@@ -38,7 +46,19 @@ class LongVideoBench(FieldBenchmark):
             record["question"], letter_of(int(record["correct_choice"]), options), record["question_category"],
             group=f"{record['duration_group']} s", options=options, identity=record["id"],
         )  # fmt: skip
-        return [(self.clip(f"videos/{record['video_path']}", record["video_path"]), asked)]
+        clip = self.clip(f"videos/{record['video_path']}", record["video_path"])
+        if self.recipe.text_tokens:
+            self._subtitles[clip.name] = record["subtitle_path"], float(record["starting_timestamp_for_subtitles"])
+        return [(clip, asked)]
+
+    def cues(self, item: Item) -> list[Cue]:
+        """Of `subtitles/<subtitle_path>`, moved by the record's own offset."""
+        name, start = self._subtitles[item.name]
+        path = self.data / "subtitles" / name
+        try:
+            return [cue for row in content_of(path) if (cue := _cue(row, start, item.seconds))]
+        except (OSError, TypeError, KeyError, ValueError) as error:
+            raise BrokenVideo(f"the subtitles {path.name} cannot be read ({error})") from error
 
     def prompt(self, asked: Asked) -> str:
         """The official last lines; frames and subtitles come before them as a stream."""
@@ -58,6 +78,25 @@ class LongVideoBench(FieldBenchmark):
         groups = sorted({record.group for record in records}, key=lambda group: float(group.split()[0]))
         found = {group: percent([record for record in records if record.group == group]) for group in groups}
         return {**found, "overall": percent(records)}
+
+
+def _cue(row: Mapping[str, Any], offset: float, duration: float) -> Cue | None:
+    """One line of either form: `start`, `end` as HH:MM:SS and `line`, or `timestamp` in seconds and `text`.
+
+    None for one of no length. An end that is no number is the video's; officially `duration` less the offset.
+    """
+    if "timestamp" in row:
+        start, end = row["timestamp"]
+        end = end if isinstance(end, float) else duration + offset
+    else:
+        start, end = _seconds(row["start"]), _seconds(row["end"])
+    text = str(row["text"] if "timestamp" in row else row["line"])
+    return Cue(start - offset, end - offset, text) if end > start else None
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
 def extracted(reply: str) -> str:

@@ -23,7 +23,7 @@ class Recipe:
     the others), evenly spread. `tokens_per_step`, `max_pixels`, `room` and `system` as in `Session`. `budget` is |M|
     and `policies` who takes part, where the command line says nothing. `last_frames` is what the control without a
     memory sees. `everything` runs questions without a public answer, too. `prompt` is which wording: `official`, or
-    another that the benchmark's file names.
+    another that the benchmark's file names. `text_tokens` may be said with a step, by subtitles; 0: there are none.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Recipe:
     last_frames: int = 4
     prompt: str = "official"
     everything: bool = False
+    text_tokens: int = 0
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def frames_of(self, family: str) -> int | None:

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from infinipot_v.evaluate.base import Asked
+from infinipot_v.evaluate.base import Asked, BrokenVideo, Item
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
 from infinipot_v.evaluate.field.letters import letter_of, lettered
 from infinipot_v.evaluate.records import Record
+from infinipot_v.sources.cues import Cue, read_cues
+from infinipot_v.types import UserError
 
 DURATIONS = ("short", "medium", "long")
-CHOICE = """Select the best answer to the following multiple-choice question based on the video. Respond with only the \
-letter (A, B, C, or D) of the correct option.
+CHOICE = """Select the best answer to the following multiple-choice question based on the video{}. Respond with only \
+the letter (A, B, C, or D) of the correct option.
 {}
 {}
 The best answer is:"""
@@ -25,7 +27,10 @@ PHRASES = (
 
 
 class VideoMME(FieldBenchmark):
-    """`videoID` names the file; `video_id` is a number of the benchmark's own."""
+    """`videoID` names the file; `video_id` is a number of the benchmark's own.
+
+    Departure: officially subtitles are listed before the question; here each is said when it is (see `captioned`).
+    """
 
     name = "videomme"
     layout: ClassVar[str] = "videomme/test-*.parquet (or test.json) and data/<videoID>.mp4"
@@ -48,8 +53,20 @@ class VideoMME(FieldBenchmark):
         return [(self.clip(*names), asked)]
 
     def prompt(self, asked: Asked) -> str:
-        """The official wording."""
-        return CHOICE.format(asked.text, "\n".join(lettered(asked.options)))
+        """The official wording, of its two tracks: with subtitles and without."""
+        heard = " and the subtitles" if self.recipe.text_tokens else ""
+        return CHOICE.format(heard, asked.text, "\n".join(lettered(asked.options)))
+
+    def cues(self, item: Item) -> list[Cue]:
+        """Of `subtitle/<videoID>.srt`; some videos have none. Raises `UserError` where no video has."""
+        folder = self.data / "subtitle"
+        if not folder.is_dir():
+            raise UserError(f"{folder} is missing: unpack subtitle.zip there, or take a recipe without subtitles")
+        path = folder / f"{self.clip_of(item).path.stem}.srt"
+        try:
+            return read_cues(path) if path.exists() else []
+        except UserError as error:
+            raise BrokenVideo(str(error)) from error
 
     def correct(self, asked: Asked, reply: str) -> bool:
         """The first capital A to D, whatever word it is in, behind some phrases are taken out."""
