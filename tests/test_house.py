@@ -29,7 +29,19 @@ MAY_IMPORT = {
     "reduction": {"types", "nearest", "policies", "positions", "reduction"},
     "ring": {"types", "positions"},
     "retrieval": BASE
-    | {"answering", "cache", "dialogue", "generate", "models", "nearest", "peak", "policies", "positions", "sources"}
+    | {
+        "answering",
+        "cache",
+        "dialogue",
+        "fitting",
+        "generate",
+        "models",
+        "nearest",
+        "peak",
+        "policies",
+        "positions",
+        "sources",
+    }
     | {"retrieval"},
     "moment": {"types", "budget", "cache", "generate", "models", "policies", "positions", "reduction", "ring"},
     "fitting": {"types", "cache", "models"},

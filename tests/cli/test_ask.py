@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -187,3 +188,44 @@ def test_warnings_of_libraries_are_not_shown(clip, checkpoint, run, monkeypatch)
     monkeypatch.setattr(Session, "_encode", warning)
     assert run("ask", clip, "What?", "--model", checkpoint("qwen2_vl"), *SHORT)[2] == ""
     assert set(heard) == {False} and library.isEnabledFor(logging.WARNING), "silent inside, and as before behind it"
+
+
+SAID = (
+    "1\n00:00:00,500 --> 00:00:01,500\nThe key is red\n\n2\n00:00:02,000 --> 00:00:03,000\n" + "so it goes " * 30 + "\n"
+)
+
+
+def test_subtitles_are_heard(clip, checkpoint, run, tmp_path):
+    folder = checkpoint("qwen2_vl")
+    said = tmp_path / "said.srt"
+    said.write_text(SAID)
+    silent, spoken = (
+        run("ask", clip, "What is it?", "--model", folder, "--tokens-per-step", 16, "--json", *more)
+        for more in ((), ("--subtitles", said))
+    )
+    assert (silent[0], spoken[0]) == (0, 0)
+    before, after = (json.loads(out)["memory"] for _, out, _ in (silent, spoken))
+    assert after["seen_tokens"] > before["seen_tokens"] and before["cut_tokens"] == 0 < after["cut_tokens"]
+    assert f"note: {after['cut_tokens']} tokens of text were left out, beyond 64 a step (--text-tokens)" in spoken[2]
+    code, out, err = run(
+        "ask", clip, "What is it?", "--model", folder, "--tokens-per-step", 16, "--json", "--subtitles", said,
+        "--text-tokens", 400,
+    )  # fmt: skip
+    assert (code, json.loads(out)["memory"]["cut_tokens"], err) == (0, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--subtitles", "nowhere.srt"), "no such file: nowhere.srt"),
+        (("--subtitles", "said.srt", "--text-tokens", 0), "--subtitles with --text-tokens 0"),
+        (("--subtitles", "said.srt", "--then", "clip.mp4"), "single video"),
+        (("--subtitles", "said.srt", "--text-tokens", -3), "text_tokens=-3"),
+    ],
+)
+def test_subtitles_that_cannot_be_heard(clip, checkpoint, run, more, message):
+    folder = checkpoint("qwen2_vl")
+    Path("said.srt").write_text(SAID)
+    shutil.copy(clip, "clip.mp4")
+    code, out, err = run("ask", clip, "What is it?", "--model", folder, *more)
+    assert (code, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1

@@ -27,7 +27,7 @@ def defaults(function: object) -> dict[str, object]:
     ("group", "behind", "translated"),
     [
         (options.Footage, {**defaults(open_source), **defaults(Session)}, set()),
-        (options.Memory, {**defaults(Budget), **defaults(Session)}, {"budget"}),
+        (options.Memory, {**defaults(Budget), **defaults(Session)}, {"budget", "text_tokens"}),
         (options.Answers, {**defaults(Decoding), **defaults(Session)}, {"stop", "temperature", "top_p", "top_k"}),
         (options.Checkpoint, defaults(load_model), set()),
     ],

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -286,3 +287,30 @@ def test_bad_input_is_one_line(clip, other, checkpoint, folder, run, line, words
     assert code == 2 and out == "" and words in err
     assert err.startswith("error: ") and err.count("\n") == 1
     assert sorted(os.listdir()) == before
+
+
+def test_a_talk_gone_on_with_is_as_if_never_stopped(clip, folder, run, monkeypatch):
+    Path("said.srt").write_text("\n".join(f"{i}\n00:00:0{i},200 --> 00:00:0{i},900\nit is {i} now\n" for i in range(4)))
+    arguments = ("--subtitles", "said.srt", "--model", folder, *SMALL, "--text-tokens", 30)
+    assert run("watch", clip, "--save", "whole.ivm.safetensors", *arguments)[0] == 0
+    for frames in (9, 16, 33):
+        interrupted_after(monkeypatch, frames)
+        file = f"part-{frames}.ivm.safetensors"
+        assert run("watch", clip, "--save", file, *arguments)[0] == 0
+        code, _, err = run("watch", clip, "--resume", file)
+        assert code == 0 and "going on at" in err
+        assert same(folder, file, "whole.ivm.safetensors")
+    assert run("watch", clip, "--save", "silent.ivm.safetensors", "--model", folder, *SMALL)[0] == 0
+    whole, silent = (describe(f"{name}.ivm.safetensors").report for name in ("whole", "silent"))
+    assert whole.steps == silent.steps and whole.seen_tokens > silent.seen_tokens
+
+
+def test_subtitles_cannot_join_later(clip, folder, other, run):
+    Path("said.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nit is now\n")
+    assert run("watch", clip, "--save", FILE, "--model", folder, *SMALL, "--end", 2)[0] == 0
+    code, _, err = run("watch", clip, "--resume", FILE, "--subtitles", "said.srt")
+    assert code == 2 and "goes on as it was watched: leave out --subtitles" in err
+    code, _, err = run("watch", other, "--resume", FILE, "--subtitles", "said.srt")
+    assert code == 2 and "this memory takes no text" in err
+    code, _, err = run("watch", other, "--resume", FILE, "--text-tokens", 9)
+    assert code == 2 and "leave out --text-tokens" in err

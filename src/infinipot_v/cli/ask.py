@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infinipot_v.cli.app import PAIR
+from infinipot_v.cli.losses import note_losses
 from infinipot_v.cli.options import Answers, Checkpoint, Footage, Json, Memory
 from infinipot_v.types import UserError
 
@@ -71,8 +72,7 @@ def ask(
             session.check_question(question.text)
         interview = Interview(session, source, quietly=as_json)
         given = [interview.answer(question) for question in asked]
-        if source.damage:
-            typer.echo(f"note: {source.damage}", err=True)
+        note_losses(source, session)
         if as_json:
             typer.echo(json.dumps({**interview.result(), "answers": given, "model": name, "policy": memory.policy}))
 

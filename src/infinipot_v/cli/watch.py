@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infinipot_v.cli.losses import note_losses
 from infinipot_v.cli.options import Answers, Checkpoint, Footage, Json, Memory, Saving
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.types import UserError
@@ -64,8 +65,7 @@ def watch(
         watching = Recording(session, source, target, saving, kept.contents.extra if saving.resume else None)
         watching.run()
         result = {**watching.result(), "model": name}
-        if source.damage:
-            typer.echo(f"note: {source.damage}", err=True)
+        note_losses(source, session)
     typer.echo(json.dumps(result) if as_json else _told(result, session, target))
 
 

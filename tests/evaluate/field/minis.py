@@ -31,6 +31,27 @@ def lettered() -> list[str]:
     return [f"{letter}. {text}" for letter, text in zip("ABCD", OPTIONS, strict=True)]
 
 
+SRT = """1
+00:00:00,200 --> 00:00:01,800
+<font color="white" size=".72c">Welcome to {}</font>
+
+2
+00:00:02,100 --> 00:00:02,300
+a word
+
+3
+00:00:04,900 --> 00:00:06,000
+Three of them
+and a line more
+
+4
+00:00:11,000 --> 00:00:11,900
+Good bye
+
+"""
+"""As Video-MME's own, in twelve seconds."""
+
+
 def videomme(root: Path) -> None:
     import pyarrow
     from pyarrow import parquet
@@ -48,6 +69,9 @@ def videomme(root: Path) -> None:
                     "options": lettered(), "answer": "ABCD"[(number + index) % 4],
                 }
             )  # fmt: skip
+        if number != 3:  # officially, too, some videos have none
+            (root / "subtitle").mkdir(exist_ok=True)
+            (root / "subtitle" / f"{name}.srt").write_text(SRT.format(name), encoding="utf-8")
     (root / "videomme").mkdir()
     parquet.write_table(pyarrow.Table.from_pylist(rows), root / "videomme" / "test-00000-of-00001.parquet")
 
@@ -80,6 +104,19 @@ def egoschema(root: Path) -> None:
     put(root / "subset_answers.json", {"uid-0": 4, "uid-2": 1})
 
 
+LINES: tuple[list[dict[str, Any]], ...] = (
+    [
+        {"start": "00:00:01.500", "end": "00:00:03.000", "line": "A star at the door"},
+        {"start": "00:00:09.900", "end": "00:00:10.000", "line": "and no more"},
+    ],
+    [
+        {"timestamp": [2.0, 4.0], "text": "Where is the key?"},
+        {"timestamp": [11.0, None], "text": "Here"},
+    ],
+)
+"""Subtitles in both forms that LongVideoBench has."""
+
+
 def longvideobench(root: Path) -> None:
     rows = []
     for index, (group, count) in enumerate(((15, 4), (3600, 5))):
@@ -93,6 +130,7 @@ def longvideobench(root: Path) -> None:
             }
             for one in range(2)
         ]  # fmt: skip
+        put(root / "subtitles" / f"v{index}_en.json", LINES[index])
     put(root / "lvb_val.json", rows)
 
 
