@@ -96,6 +96,7 @@ def _compare(
                            ("attention", (machine.attention_flops, machine.attention_bytes))):  # fmt: skip
         notebook.row(f"machine/{what}-arithmetic", [rates_of[0] / 1e9], "GFLOP/s", "many queries, the model's dtype")
         notebook.row(f"machine/{what}-memory", [rates_of[1] / 1e9], "GB/s", "one query, the model's dtype")
+    notebook.row("machine/stock-attention-memory", [machine.stock_bytes / 1e9], "GB/s", "one query, a head at a time")
     for ours in (name for name in sessions if name.startswith("ours-")):
         for other in (name for name in ("chunked", "full") if name in sessions):
             firsts = [[a.first_token_seconds for a in answers[name]] for name in (other, ours)]
@@ -112,7 +113,9 @@ def _predict(subject: Subject, notebook: Notebook, need: Need, machine: Machine,
     for note, moved in (("predicted", [0.0, 0.0]), ("predicted with copies", copies)):
         for what, queries in ((f"first-token, {other} over {ours}", question),
                               (f"tokens-per-second, {ours} over {other}", 1)):  # fmt: skip
-            both = [seconds(need, machine, queries, n, m) for n, m in zip(held, moved, strict=True)]
+            whole = note != "predicted"
+            stock = [whole and not isinstance(session, Session) for session in (full, small)]
+            both = [seconds(need, machine, queries, n, m, stock=s) for n, m, s in zip(held, moved, stock, strict=True)]
             notebook.ratio(f"{what}, {note}", both[:1], both[1:])
 
 
@@ -131,7 +134,8 @@ ANSWER = Bench(
         "answer": HOW,
         "predicted": "bench/arithmetic.py: the slower of arithmetic and memory, for the weights and for the keys and "
         "values, at the rates that products and attention were measured to reach here; with copies: Hugging Face's "
-        "growing cache reads and writes all keys and values with every token, compact positions all keys",
+        "growing cache reads and writes all keys and values with every token, and its query heads read those of their "
+        "group each for itself; compact positions read and write all keys",
         "prefill": prefill.HOW,
     },
     sizes=Sizes(budgets=(12_500, 3_125), seen=(1,), answer_seen=50_000, answer_tokens=16, repeats=5),

@@ -28,12 +28,17 @@ MANY = 64
 @dataclass(frozen=True)
 class Machine:
     """What PyTorch reaches on a device in a model's dtype, a second: operations and bytes of a product with a matrix
-    (`flops`, `bytes`), and of attention (`attention_flops`, `attention_bytes`)."""
+    (`flops`, `bytes`), and of attention (`attention_flops`, `attention_bytes`).
+
+    `stock_bytes` are those of one query as transformers lets it attend, every query head to keys and values that it
+    shares with its group: bytes that are held, however often they are read.
+    """
 
     flops: float
     bytes: float
     attention_flops: float
     attention_bytes: float
+    stock_bytes: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ class Need:
         )
 
 
-def seconds(need: Need, machine: Machine, queries: int, held: int, copies: float = 0.0) -> float:
+def seconds(
+    need: Need, machine: Machine, queries: int, held: int, copies: float = 0.0, *, stock: bool = False
+) -> float:
     """The least time that `queries` tokens take behind `held` ones: the slower of arithmetic and memory, twice.
 
         weights:    max(2 (q W + V) / F,     bytes(W + V) / B)
@@ -70,12 +77,14 @@ def seconds(need: Need, machine: Machine, queries: int, held: int, copies: float
 
     q queries, n tokens held, W weights of the layers, V of the output matrix, which meets the last token only, H d L
     query heads x width x layers, kv bytes of keys and values a token, F and B the rates of products, F' and B' those
-    of attention. `copies` is how often keys and values are read or written beside the one reading that attention is.
+    of attention. `copies` is how often keys and values are read or written beside the one reading that attention is;
+    with `stock`, B' is that of transformers' own attention, which differs for a single query of grouped heads.
     """
     products = 2 * (queries * need.weights + need.output)
     weights = max(products / machine.flops, need.weight_bytes / machine.bytes)
     memory = held * need.kv_bytes
-    attention = max(4 * queries * held * need.query_width / machine.attention_flops, memory / machine.attention_bytes)
+    rate = machine.stock_bytes if stock and queries == 1 else machine.attention_bytes
+    attention = max(4 * queries * held * need.query_width / machine.attention_flops, memory / rate)
     return weights + attention + copies * memory / machine.bytes
 
 
@@ -92,11 +101,14 @@ def measured(model: Model, repeats: int = 5) -> Machine:
         many = _best(lambda: F.linear(rows, matrix), device, repeats)
         look = _best(lambda: F.scaled_dot_product_attention(queries[:, :, :groups], keys, values), device, repeats)
         looks = _best(lambda: F.scaled_dot_product_attention(queries, keys, values), device, repeats)
+        each = queries[:, :, :groups].flatten(1, 2)[:, :, None]
+        stock = _best(lambda: F.scaled_dot_product_attention(each, keys, values, enable_gqa=True), device, repeats)
     return Machine(
         flops=2 * MANY * matrix.numel() / many,
         bytes=matrix.nbytes / one,
         attention_flops=4 * queries.numel() * SLOTS / looks,
         attention_bytes=(keys.nbytes + values.nbytes) / look,
+        stock_bytes=(keys.nbytes + values.nbytes) / stock,
     )
 
 
