@@ -24,6 +24,7 @@ for step in range(20):  # two frames make a step
 
 ids = torch.tensor([model.prompt.question(None, [], "What happened?")])
 mask, at = torch.ones(1, cache.get_seq_length() + ids.shape[1]), clock.text_positions(ids.shape[1])
-reply = model.hf.generate(ids, attention_mask=mask, position_ids=at, past_key_values=cache, max_new_tokens=16)
+memory = {iv.cache_name(model.hf): cache}  # cache=cache from transformers 5.24 on, past_key_values=cache before
+reply = model.hf.generate(ids, attention_mask=mask, position_ids=at, **memory, max_new_tokens=16)
 cache.rollback()  # the question and its answer leave the memory
 print(f"held {cache.held_tokens} of {cache.budget.tokens}:", model.prompt.tokenizer.decode(reply[0, ids.shape[1] :]))

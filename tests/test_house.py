@@ -15,13 +15,14 @@ MAY_IMPORT = {
     "types": set(),
     "interrupts": set(),
     "nearest": set(),
+    "naming": set(),
     "budget": {"types"},
     "policies": {"types", "nearest", "policies"},
     "sources": {"types", "sources"},
     "positions": {"types", "positions"},
     "peak": set(),
-    "cache": BASE | {"budget", "policies", "positions", "cache"},
-    "models": {"types", "nearest", "positions", "models"},
+    "cache": BASE | {"budget", "naming", "policies", "positions", "cache"},
+    "models": {"types", "naming", "nearest", "positions", "models"},
     "generate": {"types", "cache", "models"},
     "dialogue": {"types", "models"},
     "answering": {"types", "cache", "dialogue", "generate", "models", "positions"},
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "pocket": {"types", "pocket"},
     "testing": {"types", "nearest", "testing"},
     "survey": {"types", "budget", "cache", "models", "policies", "survey"},
-    "verify": {"types", "budget", "cache", "generate", "models", "policies", "session", "survey", "verify"},
+    "verify": {"types", "budget", "cache", "generate", "models", "naming", "policies", "session", "survey", "verify"},
 }
 """Rooms and what they may know. `session` and those outside may know all below; nobody knows those outside."""
 

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoTokenizer, DynamicCache, Qwen2VLForConditionalGeneration
 
+from infinipot_v.naming import cache_name
 from infinipot_v.pocket.build import CHECKPOINT
 from infinipot_v.pocket.questions import Question
 from infinipot_v.pocket.scene import FRAMES_PER_STEP
@@ -87,7 +88,8 @@ class Witness:
         return reply
 
     def _forward(self, embeds: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-        out = self.text(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True)
+        named = {cache_name(self.text): cache}
+        out = self.text(inputs_embeds=embeds, position_ids=positions, use_cache=True, **named)
         hidden: Tensor = out.last_hidden_state
         return hidden
 

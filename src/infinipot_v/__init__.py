@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from infinipot_v.cache import CappedCache
     from infinipot_v.generate import Decoding
     from infinipot_v.models.load import load_model
+    from infinipot_v.naming import cache_name
     from infinipot_v.policies import make_policy, policy_names
     from infinipot_v.policies.base import KVView, Policy
     from infinipot_v.saving.autosave import Autosave
@@ -40,6 +41,7 @@ _HOMES = {
     "SaveError": "saving.errors",
     "Session": "session",
     "UserError": "types",
+    "cache_name": "naming",
     "describe": "saving.contents",
     "load_model": "models.load",
     "make_policy": "policies",
@@ -63,6 +65,7 @@ __all__ = [
     "Session",
     "UserError",
     "__version__",
+    "cache_name",
     "describe",
     "load_model",
     "make_policy",

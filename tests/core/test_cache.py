@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from infinipot_v import Budget, CappedCache, UserError
 from infinipot_v.cache.checks import NonFiniteError
 from infinipot_v.cache.slots import Region
+from infinipot_v.naming import cache_name
 from infinipot_v.policies.base import Policy
 from infinipot_v.types import Grid, RoomFull
 
@@ -31,7 +32,7 @@ def tokens_of(count: int, seed: int = 0) -> torch.Tensor:
 @torch.no_grad()
 def run(model, ids: torch.Tensor, cache: CappedCache, position: int) -> torch.Tensor:
     positions = torch.arange(position, position + ids.shape[1])[None]
-    return model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True).logits[0]
+    return model(input_ids=ids, position_ids=positions, use_cache=True, **{cache_name(model): cache}).logits[0]
 
 
 def fill(model, cache: CappedCache, steps: int, first: int = 0, size: int = 1) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infinipot_v import Budget, Decoding, Session, load_model
+from infinipot_v import Budget, Decoding, Session, cache_name, load_model
 from tests.core.test_cache import memory_bytes, same
 from tests.plain import noise_frames
 
@@ -30,9 +30,9 @@ def test_generate_reads_the_memory_and_writes_the_room(checkpoint, family):
         input_ids=ids,
         attention_mask=torch.ones(1, slots + ids.shape[1], dtype=torch.long),
         position_ids=session._at.clock.text_positions(ids.shape[1]),
-        past_key_values=session.cache,
         max_new_tokens=12,
         do_sample=False,
+        **{cache_name(model.hf): session.cache},
     )
     session.cache.rollback()
     assert same(before, memory_bytes(session.cache))
@@ -46,4 +46,5 @@ def test_the_documented_example_runs(checkpoint):
         [sys.executable, example, checkpoint("qwen2_vl")], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
     assert "held 48 of 48" in done.stdout

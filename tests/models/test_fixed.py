@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from infinipot_v import Budget, Decoding, Session, UserError, load_model
+from infinipot_v import Budget, Decoding, Session, UserError, cache_name, load_model
 from infinipot_v.types import Frame
 from tests import processors
 from tests.families import FIXED
@@ -172,7 +172,7 @@ def test_generate_needs_the_newline_prefilled(checkpoint):
         with recorded_states(model) as states:
             model.hf.generate(
                 rest, attention_mask=torch.ones(1, slots + rest.shape[1]), position_ids=positions[:, prefilled:],
-                past_key_values=session.cache, max_new_tokens=1, do_sample=False,
+                max_new_tokens=1, do_sample=False, **{cache_name(model.hf): session.cache},
             )  # fmt: skip
         session.cache.rollback()
         return states[0][-1]

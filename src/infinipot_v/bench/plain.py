@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infinipot_v.naming import cache_name
+
 
 @dataclass
 class Run:
@@ -75,13 +77,14 @@ def one_shot(hf: Any, run: Run) -> Tensor:
 @torch.no_grad()
 def in_pieces(hf: Any, run: Run) -> Tensor:
     """The same in the pieces that the session ran, with Hugging Face's own growing cache."""
-    cache, states = None, list[Tensor]()
+    cache, states, decoder = None, list[Tensor](), hf.get_decoder()
+    name = cache_name(decoder)
     for embeddings, positions in zip(run.embeddings, run.positions, strict=True):
         with stock(hf):
-            output: Any = hf.get_decoder()(
-                inputs_embeds=embeddings[None], position_ids=positions, past_key_values=cache, use_cache=True
+            output: Any = decoder(
+                inputs_embeds=embeddings[None], position_ids=positions, use_cache=True, **{name: cache}
             )
-        cache = output.past_key_values
+        cache = output[name]
         states.append(output.last_hidden_state[0])
     return torch.cat(states)
 

@@ -20,6 +20,7 @@ from infinipot_v.dialogue import Dialogue
 from infinipot_v.generate import Decoding, TextStream, decode
 from infinipot_v.models.base import Model
 from infinipot_v.models.stand_in import stand_in
+from infinipot_v.naming import cache_name
 from infinipot_v.types import Answer, Frame
 
 ROOM = 512
@@ -31,8 +32,8 @@ def stock_answers(model: Model) -> Model:
 
     def next_logits(ids: Any, positions: Tensor, cache: Any) -> Tensor:
         output = model.hf(
-            inputs_embeds=model.embed(ids), position_ids=positions.to(model.device), past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
+            inputs_embeds=model.embed(ids), position_ids=positions.to(model.device), use_cache=True, logits_to_keep=1,
+            **{cache_name(model.hf): cache},
         )  # fmt: skip
         logits: Tensor = output.logits[0, -1].float()
         return logits
@@ -72,7 +73,7 @@ class PlainSession:
         embeddings, positions = self.model.embed(prefix), self._clock.prefix_positions().to(self.model.device)
         decoder = self.model.hf.get_decoder()
         with stock(self.model.hf):
-            return decoder(inputs_embeds=embeddings, position_ids=positions, use_cache=True).past_key_values
+            return decoder(inputs_embeds=embeddings, position_ids=positions, use_cache=True)[cache_name(decoder)]
 
     def watch(self, frames: Iterable[Frame]) -> None:
         """Encode whole steps and run them through the language model in one piece."""

@@ -17,6 +17,7 @@ from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicLayer
 
 from infinipot_v.cache.rotation import Rotation
 from infinipot_v.cache.slots import Region, Shape, SlotStore
+from infinipot_v.naming import cache_name
 from infinipot_v.types import RoomFull, UserError
 
 _BOUNDED_KINDS = {"DynamicSlidingWindowLayer", "LinearAttentionLayer", "DummyLayer"}
@@ -168,7 +169,8 @@ def _probe(model: PreTrainedModel, config: Any) -> list[Any]:
     cache = DynamicCache(config=config)
     embeddings: Any = model.get_input_embeddings()
     token = torch.zeros(1, 1, dtype=torch.long, device=embeddings.weight.device)
-    model.get_decoder()(input_ids=token, past_key_values=cache, use_cache=True)
+    decoder = model.get_decoder()
+    decoder(input_ids=token, use_cache=True, **{cache_name(decoder): cache})
     return list(cache.layers)
 
 

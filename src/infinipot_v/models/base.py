@@ -16,6 +16,7 @@ from torch import Tensor
 
 from infinipot_v.models.preprocess import Colours
 from infinipot_v.models.prompt import Prompt, video_placeholder, video_template
+from infinipot_v.naming import cache_name
 from infinipot_v.positions import Clock, LineClock, Rotary, line_rotary
 from infinipot_v.types import Block, Frame, Grid
 
@@ -153,24 +154,24 @@ class Model(ABC):
     @torch.no_grad()
     def prefill(self, block: Block, positions: Tensor, cache: Any) -> None:
         """Run the language model over a block; its keys and values go where the cache has opened."""
-        self.hf.get_decoder()(
-            inputs_embeds=block.embeddings[None], position_ids=positions.to(self.device), past_key_values=cache,
-            use_cache=True, **block.extras,
-        )  # fmt: skip
+        self._run(block.embeddings[None], positions, cache, **block.extras)
 
     @torch.no_grad()
     def prefill_text(self, ids: Sequence[int], positions: Tensor, cache: Any) -> None:
         """Run the language model over token ids whose logits nobody reads."""
-        self.hf.get_decoder()(
-            inputs_embeds=self.embed(ids), position_ids=positions.to(self.device), past_key_values=cache, use_cache=True
-        )
+        self._run(self.embed(ids), positions, cache)
+
+    def _run(self, embeddings: Tensor, positions: Tensor, cache: Any, **extras: Any) -> None:
+        decoder, places = self.hf.get_decoder(), positions.to(self.device)
+        named = {cache_name(decoder): cache}
+        decoder(inputs_embeds=embeddings, position_ids=places, use_cache=True, **named, **extras)
 
     @torch.no_grad()
     def next_logits(self, ids: Sequence[int], positions: Tensor, cache: Any) -> Tensor:
         """Run token ids and return the logits behind the last one, float32 `[vocabulary]`."""
         output = self.hf(
-            inputs_embeds=self.embed(ids), position_ids=positions.to(self.device), past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
+            inputs_embeds=self.embed(ids), position_ids=positions.to(self.device), use_cache=True, logits_to_keep=1,
+            **{cache_name(self.hf): cache},
         )  # fmt: skip
         logits: Tensor = output.logits[0, -1].float()
         return logits

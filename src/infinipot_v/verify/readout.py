@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infinipot_v.naming import cache_name
 from infinipot_v.verify.recording import Recording
 
 SAMPLED = 64
@@ -55,12 +56,13 @@ def rerun(hf: Any, plain: Recording, inputs: Tensor, pieces: Sequence[int]) -> f
     """
     states, done, cache = list[Tensor](), 0, None
     places, decoder = _given(plain), hf.get_decoder()
+    name = cache_name(decoder)
     for count in pieces:
         part = slice(done, done + count)
         where = {} if places is None else {"position_ids": places[..., part]}
-        out: Any = decoder(inputs_embeds=inputs[None, part], past_key_values=cache, use_cache=True, **where)
+        out: Any = decoder(inputs_embeds=inputs[None, part], use_cache=True, **{name: cache}, **where)
         states.append(out.last_hidden_state[0])
-        cache, done = out.past_key_values, done + count
+        cache, done = out[name], done + count
     again, whole, head = torch.cat(states), torch.cat(plain.states), hf.get_output_embeddings()
     chosen = chosen_tokens(len(whole)).to(whole.device)
     return float((head(again[chosen]).float() - head(whole[chosen]).float()).abs().max())
