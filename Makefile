@@ -63,7 +63,7 @@ define install
 endef
 
 # Not in constraints.txt: `make contract` takes others. One release, so that a newer one is met there first.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt Makefile
 	$(call install,.venv,'transformers==5.24.0')
 
 $(OLDEST)/.installed: pyproject.toml constraints.txt
