@@ -144,7 +144,7 @@ SHELL = [
     Row("disk full", "infinipot-v policies > /dev/full", "No space left on device; free some space"),
     Row("file too large", "ulimit -f 0; infinipot-v policies --json > {scratch}/x", "raise the limit (ulimit -f)"),
     Row("closed pipe (| head -1)", "set -o pipefail; infinipot-v policies | true", "nobody reads it", 141),
-    Row("Ctrl-C", "timeout --preserve-status -s INT 2 infinipot-v eval pocket --out {scratch}", "interrupted", 130),
+    Row("Ctrl-C", "timeout --preserve-status -s INT 5 infinipot-v eval pocket --out {scratch}", "interrupted", 130),
     Row("40 columns", "COLUMNS=40 infinipot-v ask {clip} What? --polcy full", "did you mean --policy"),
     Row("the hub out of reach", "HF_HUB_OFFLINE= HF_ENDPOINT=http://127.0.0.1:9 infinipot-v ask {clip} What? "
         "--model nobody/none", "the hub cannot be reached (["),
