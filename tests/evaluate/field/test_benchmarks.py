@@ -69,7 +69,8 @@ def test_recipes_say_where_every_value_comes_from():
             assert recipe.sources[key].strip() and hasattr(recipe, key), (name, key)
         changed = {key for key, value in recipe.as_json().items() if value != getattr(Recipe(name), key)}
         assert changed - {"name"} <= set(recipe.sources)
-        assert name.partition("/")[2] in {*benchmark_names(), "rvs", "egoschema-full"}
+        more = {"rvs", "egoschema-full", "videomme-subtitles", "longvideobench-subtitles"}
+        assert name.partition("/")[2] in {*benchmark_names(), *more}
     assert recipe_of(None, "rvs-ego").name == "infinipot-v/rvs"
     assert recipe_of("infinipot-v/videomme", "videomme").frames_of("qwen2_vl") == 768
     assert recipe_of("infinipot-v/videomme", "videomme").frames_of("llava_onevision") == 128
