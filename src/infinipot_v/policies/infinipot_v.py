@@ -25,7 +25,7 @@ from infinipot_v.policies.scores import (
     variation,
     widest_kernel,
 )
-from infinipot_v.policies.steps import newest_steps, of_vision, whole_steps, with_text
+from infinipot_v.policies.steps import newest_steps, whole_steps, with_text
 from infinipot_v.types import Grid, UserError
 
 
@@ -71,7 +71,7 @@ class InfiniPotV(Policy):
         newest = self.recent_steps(view, share)
         if len(newest) == 0:
             return top_slots(van, keep)
-        recent = of_vision(view.steps >= newest[0], view.cells)
+        recent = (view.cells >= 0) & (view.steps >= newest[0])
         picks = share - len(newest) * view.cells_per_step
         if picks == 0:
             return top_slots(van.masked_fill(recent, torch.inf), keep)

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infinipot_v.policies.base import ContentKeys
-from infinipot_v.policies.steps import of_vision
 from infinipot_v.types import Grid
 
 CHUNK = 2**18
@@ -72,7 +71,7 @@ def tar_scores(
     scores = torch.full(steps.shape, -torch.inf, device=keys.device)
     if last == 0:
         return scores
-    past = of_vision(before[:, :last], cells[:, :last])
+    past = before[:, :last] & (cells[:, :last] >= 0)
     cell = cells[:, :last].clamp(min=0).long()
     cosines, mixed = reference.new_empty(cell.shape), _mixed(cell, tokens)
     _compare_mixed(keys[:, :mixed], steps[:, :mixed], reference, cell[:, :mixed], content, cosines[:, :mixed])
@@ -297,7 +296,7 @@ def top_slots(scores: Tensor, keep: int) -> Tensor:
     heads, slots = scores.shape
     assert 0 <= keep <= slots, f"cannot keep {keep} of {slots} slots"
     flat = _best(scores, keep).flatten().nonzero().view(heads, keep)
-    return flat - torch.arange(0, heads * slots, slots, device=scores.device)[:, None]
+    return flat - slots * torch.arange(heads, device=scores.device)[:, None]
 
 
 def _best(scores: Tensor, keep: int) -> Tensor:

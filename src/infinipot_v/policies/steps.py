@@ -15,11 +15,6 @@ def no_text(cells: Tensor) -> bool:
     return cells.numel() == 0 or int(cells.min()) >= 0
 
 
-def of_vision(slots: Tensor, cells: Tensor) -> Tensor:
-    """Those of the slots, bool `[heads, slots]`, that hold no text."""
-    return slots if no_text(cells) else slots & (cells >= 0)
-
-
 def newest_steps(steps: Tensor, cells: Tensor, count: int) -> Tensor:
     """The at most `count` newest step ids that hold a vision token in any head, ascending `[<= count]`."""
     seen = steps if no_text(cells) else steps[cells >= 0]
