@@ -72,6 +72,28 @@ def test_tar_is_minus_the_mean_cosine_with_the_same_cell(view, count):
     torch.testing.assert_close(got, torch.tensor(expected), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("survivors", [0, 4, 11])
+@pytest.mark.parametrize("text", [0, 1])
+def test_tar_of_survivors_with_whole_steps_behind_them(dtype, survivors, text):
+    rng = random.Random(survivors)
+    old = [[(rng.randrange(3), rng.randrange(6)) for _ in range(survivors)] for _ in range(3)]
+    fresh = [token for step in range(3, 8) for token in tokens_of(step, (2, 3), text)]
+    view = make_view([sorted(head) + fresh for head in old], (2, 3), rng, dim=8, dtype=dtype, exact=False)
+    stored = view.keys.clone()
+    got = scores.tar_scores(view.keys, view.steps, view.cells, torch.tensor([6, 7], dtype=view.steps.dtype), 6)
+    keys, _, steps, cells = oracle.rows(view)
+    expected = [oracle.tar(k, t, c, [6, 7]) for k, t, c in zip(keys, steps, cells, strict=True)]
+    torch.testing.assert_close(got, torch.tensor(expected), atol=1e-6, rtol=0)
+    assert torch.equal(view.keys, stored), "a policy never writes"
+
+
+@pytest.mark.parametrize(("slots", "expected"), [([0, 1, 2, 0, 1, 2], 0), ([2, 0, 1, 2], 1), ([0, 1, 2, 1, 2], 5)])
+def test_mixed_slots_end_where_the_rest_is_whole_in_every_head(slots, expected):
+    assert scores._mixed(torch.tensor([slots]), 3) == expected
+    assert scores._mixed(torch.tensor([slots, [0] * len(slots)]), 3) == len(slots)
+
+
 def test_tar_of_a_cell_without_recent_key_is_the_most_distinct():
     keys = torch.tensor([[[1.0, 0], [0, 1], [1, 1], [1, 0]]])
     steps, cells = torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 1, 0, 0]])

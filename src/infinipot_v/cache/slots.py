@@ -10,6 +10,7 @@ policy's score (float32): 10 bytes. Knows no policy, no position and nothing of 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,23 +51,34 @@ class Shape:
 
 
 class Scratch:
-    """The windows that a compaction moves slots through, shared by all layers of the same shape."""
+    """The memory that a compaction moves slots through: one piece a device, shared by all layers and all buffers."""
 
     def __init__(self) -> None:
-        self._buffers: dict[tuple[object, ...], Tensor] = {}
+        self._kinds: set[tuple[object, ...]] = set()
+        self._buffers: dict[torch.device, Tensor] = {}
+
+    def reserve(self, buffer: Tensor) -> None:
+        """Make room for `MOVE_SLOTS` slots of all heads of a buffer `[heads, slots, ...]`, once for buffers alike."""
+        kind = (buffer.shape[0], *buffer.shape[2:], buffer.dtype, buffer.device)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            size = self._bytes(buffer.device) + MOVE_SLOTS * buffer[:, 0].nbytes
+            self._buffers[buffer.device] = torch.empty(size, dtype=torch.uint8, device=buffer.device)
+
+    def _bytes(self, device: torch.device) -> int:
+        return self._buffers[device].numel() if device in self._buffers else 0
 
     def window(self, buffer: Tensor) -> Tensor:
-        """The window `[MOVE_SLOTS * heads, ...]` of slots of a buffer `[heads, slots, ...]`; made on first use."""
-        size = (MOVE_SLOTS * buffer.shape[0], *buffer.shape[2:])
-        key = (size, buffer.dtype, buffer.device)
-        if key not in self._buffers:
-            self._buffers[key] = torch.empty(size, dtype=buffer.dtype, device=buffer.device)
-        return self._buffers[key]
+        """All of the device's memory as slots of one head of a buffer: `[n, ...]`, n >= `MOVE_SLOTS` * heads."""
+        memory, slot = self._buffers[buffer.device], buffer.shape[2:]
+        numbers = math.prod(slot)
+        count = memory.numel() // (numbers * buffer.dtype.itemsize)
+        return memory[: count * numbers * buffer.dtype.itemsize].view(buffer.dtype).view(count, *slot)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all windows."""
-        return sum(buffer.nbytes for buffer in self._buffers.values())
+        """Bytes on all devices."""
+        return sum(memory.nbytes for memory in self._buffers.values())
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class SlotStore:
         self._scratch = scratch
         self._allocate(sum(self.limits.values()), tokens)
         for buffer in self._stream_buffers():
-            scratch.window(buffer)
+            scratch.reserve(buffer)
 
     def _allocate(self, slots: int, tokens: int) -> None:
         shape, device = self.shape, self.shape.device
@@ -219,6 +231,6 @@ class SlotStore:
 
 def _gather_forward(slots: Tensor, kept: Tensor, window: Tensor) -> None:
     """`slots[:n] = slots[kept]` for ascending `kept` `[n]`, through the window."""
-    for start in range(0, len(kept), len(window)):
-        chosen = kept[start : start + len(window)]
-        slots[start : start + len(chosen)] = torch.index_select(slots, 0, chosen, out=window[: len(chosen)])
+    size = len(window)
+    for chosen, target in zip(kept.split(size), slots[: len(kept)].split(size), strict=True):
+        target.copy_(torch.index_select(slots, 0, chosen, out=window[: len(chosen)]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from infinipot_v.policies.base import KVView, Note, Policy, all_slots
@@ -70,10 +71,13 @@ class InfiniPotV(Policy):
         newest = self.recent_steps(view, share)
         if len(newest) == 0:
             return top_slots(van, keep)
+        recent = (view.cells >= 0) & (view.steps >= newest[0])
+        picks = share - len(newest) * view.cells_per_step
+        if picks == 0:
+            return top_slots(van.masked_fill(recent, torch.inf), keep)
         content = view.content if self.tar_keys == "content" else None
         tar = tar_scores(view.keys, view.steps, view.cells, newest, view.cells_per_step, content)
-        recent = (view.cells >= 0) & (view.steps >= newest[0])
-        return combine(van, tar, recent, share - len(newest) * view.cells_per_step, keep)
+        return combine(van, tar, recent, picks, keep)
 
     def on_step(self, view: KVView) -> Tensor:
         """VaN of whole, fresh steps, float32 `[heads, slots]`: raw until the layer is calibrated, pooled afterwards."""

@@ -64,24 +64,33 @@ def tar_scores(
     Departures: the mean runs over the recents that have the cell; a cell that none has is as distinct as the most
     distinct past slot of its head (0 if there is none to compare with).
     """
-    older = (steps < newest[0]).sum(dim=1)
+    before = steps < newest[0]
+    older = before.sum(dim=1)
     first, last = int(older.min()), int(older.max())  # in every head the recents come behind the past
     reference, known = _recent_means(keys[:, first:], steps[:, first:], cells[:, first:], newest, tokens, content)
     scores = torch.full(steps.shape, -torch.inf, device=keys.device)
     if last == 0:
         return scores
-    past = (cells[:, :last] >= 0) & (steps[:, :last] < newest[0])
-    cell = cells[:, :last].long().clamp(min=0)
-    known = known.gather(1, cell)
-    scores[:, :last] = _distinctness(_cosines(keys[:, :last], steps[:, :last], reference, cell, content), past, known)
+    past = before[:, :last] & (cells[:, :last] >= 0)
+    cell = cells[:, :last].clamp(min=0).long()
+    cosines, mixed = reference.new_empty(cell.shape), _mixed(cell, tokens)
+    _compare_mixed(keys[:, :mixed], steps[:, :mixed], reference, cell[:, :mixed], content, cosines[:, :mixed])
+    _compare_whole(keys[:, mixed:last], steps[:, mixed:last], reference, content, cosines[:, mixed:])
+    scores[:, :last] = _distinctness(cosines, past, cell, known)
     return scores
 
 
-def _distinctness(cosines: Tensor, past: Tensor, known: Tensor) -> Tensor:
-    """TaR of slots from their cosines: the most distinct of the head where nothing is known, -inf where not past."""
-    scores = torch.where(past & known, -cosines, -torch.inf)
-    most = scores.amax(dim=1, keepdim=True)
-    return torch.where(past & ~known, most.masked_fill(most.isneginf(), 0.0), scores)
+def _distinctness(cosines: Tensor, past: Tensor, cell: Tensor, known: Tensor) -> Tensor:
+    """TaR of slots from their cosines, which are overwritten; -inf where not `past`.
+
+    `known` `[heads, tokens]` says which cells have a reference. Without one: the most distinct of the head.
+    """
+    scores = torch.where(past, cosines.neg_(), -torch.inf)
+    if bool(known.all()):
+        return scores
+    strange = past & ~known.gather(1, cell)
+    most = scores.masked_fill_(strange, -torch.inf).amax(dim=1, keepdim=True)
+    return torch.where(strange, most.masked_fill(most.isneginf(), 0.0), scores)
 
 
 def _recent_means(
@@ -89,32 +98,46 @@ def _recent_means(
 ) -> tuple[Tensor, Tensor]:
     """Mean normalised recent key of each cell, float32 `[heads, tokens, dim]`; which cells have one, bool."""
     if _intact(steps, cells, newest, tokens):
-        slot_of = torch.arange(cells.shape[1], device=keys.device).expand_as(cells).view(len(cells), -1, tokens)
-    else:
-        slot_of = _slots_of(steps, cells, newest, tokens)
+        return _means_of_whole(keys, steps, tokens, content), keys.new_ones(len(keys), tokens, dtype=torch.bool)
+    slot_of = _slots_of(steps, cells, newest, tokens)
     total = keys.new_zeros(keys.shape[0], tokens, keys.shape[2], dtype=torch.float32)
     for part in chunks(len(newest), total.numel(), _chunk(keys)):  # each cell of a step is added once: no atomics
-        total += _unit_sums(keys, steps, slot_of[:, part], content)
-    held = slot_of >= 0
-    return total.div_(held.sum(dim=1).clamp_(min=1)[..., None]), held.any(dim=1)
+        index = slot_of[:, part].flatten(1)
+        at = index.clamp(min=0)
+        units = _units(_taken(keys, at), _taken(steps, at), content).mul_((index >= 0)[..., None])
+        total += units.unflatten(1, (-1, tokens)).sum(dim=1)
+    count = (slot_of >= 0).sum(dim=1)
+    return total.div_(count.clamp(min=1)[..., None]), count > 0
 
 
 def _intact(steps: Tensor, cells: Tensor, newest: Tensor, tokens: int) -> bool:
     """Whether the slots are the steps `newest`, whole and in the order of their cells, in every head."""
     if cells.shape[1] != len(newest) * tokens:
         return False
-    expected = torch.arange(tokens, dtype=cells.dtype, device=cells.device).repeat(len(newest))
-    return torch.equal(cells, expected.expand_as(cells)) and bool((steps == newest.repeat_interleave(tokens)).all())
+    shape = (len(newest), tokens)
+    ordered = cells.unflatten(1, shape) == torch.arange(tokens, dtype=cells.dtype, device=cells.device)
+    return bool((ordered & (steps.unflatten(1, shape) == newest[:, None])).all())
 
 
-def _unit_sums(keys: Tensor, steps: Tensor, slot_of: Tensor, content: ContentKeys | None) -> Tensor:
-    """Sums of normalised keys over the steps of `slot_of` `[heads, steps, tokens]`: `[heads, tokens, dim]`."""
-    rows, index = torch.arange(len(keys), device=keys.device)[:, None], slot_of.flatten(1)
-    at = index.clamp(min=0)
-    some = keys[rows, at] if content is None else content(keys[rows, at], steps[rows, at])
-    unit = some.float()
-    weights = (index >= 0).div(_norms(unit))
-    return unit.mul_(weights[..., None]).view(*slot_of.shape, -1).sum(dim=1)
+def _means_of_whole(keys: Tensor, steps: Tensor, tokens: int, content: ContentKeys | None) -> Tensor:
+    """The same of whole steps in the order of their cells, whose keys are read where they lie."""
+    total = keys.new_zeros(keys.shape[0], tokens, keys.shape[2], dtype=torch.float32)
+    count = keys.shape[1] // tokens
+    for some in chunks(count, total.numel(), _chunk(keys)):
+        part = slice(some.start * tokens, some.stop * tokens)
+        total += _units(keys[:, part], steps[:, part], content).unflatten(1, (-1, tokens)).sum(dim=1)
+    return total.div_(count)
+
+
+def _units(keys: Tensor, steps: Tensor, content: ContentKeys | None) -> Tensor:
+    """A copy of `[heads, n, dim]` in float32, normalised; zero keys stay zero."""
+    unit = (keys if content is None else content(keys, steps)).to(torch.float32, copy=True)
+    return unit.div_(_norms(unit)[..., None])
+
+
+def _taken(slots: Tensor, at: Tensor) -> Tensor:
+    """Slots `at` `[heads, n]` of `[heads, slots, ...]`; a head at a time, for whole rows are copied faster."""
+    return torch.stack([one.index_select(0, index) for one, index in zip(slots, at, strict=True)])
 
 
 def _slots_of(steps: Tensor, cells: Tensor, newest: Tensor, tokens: int) -> Tensor:
@@ -127,21 +150,60 @@ def _slots_of(steps: Tensor, cells: Tensor, newest: Tensor, tokens: int) -> Tens
     return slot_of[:, :nowhere].view(len(steps), -1, tokens)
 
 
-def _cosines(keys: Tensor, steps: Tensor, reference: Tensor, cell: Tensor, content: ContentKeys | None) -> Tensor:
-    """`K / ||K||` dot the reference of its cell, float32 `[heads, slots]`; 0 for zero keys."""
-    heads, slots, _ = keys.shape
-    row = cell + torch.arange(heads, device=keys.device)[:, None] * reference.shape[1]
-    table = reference.flatten(0, 1)
-    cosines = reference.new_empty(heads, slots)
-    for part in streamed(keys):
-        some = keys[:, part] if content is None else content(keys[:, part], steps[:, part])
-        cosines[:, part] = _cosine(some.float(), table.index_select(0, row[:, part].flatten()))
-    return cosines
+def _mixed(cell: Tensor, tokens: int) -> int:
+    """How many slots come before those that are in the order of their cells, to the end and in every head.
+
+    A memory is full of survivors; behind them lie the steps that are fresh.
+    """
+    count = cell.shape[1] // tokens
+    ordered = cell[:, cell.shape[1] - count * tokens :].unflatten(1, (count, tokens))
+    whole = (ordered == torch.arange(tokens, device=cell.device)).all(dim=2).all(dim=0)
+    return cell.shape[1] - tokens * int(whole.flip(0).long().cumprod(0).sum())
 
 
-def _cosine(vectors: Tensor, references: Tensor) -> Tensor:
-    """`[heads, n]` of `[heads, n, dim]` against as many `references`, which are overwritten."""
-    return references.view(vectors.shape).mul_(vectors).sum(dim=-1).div_(_norms(vectors))
+def _compare_mixed(
+    keys: Tensor, steps: Tensor, reference: Tensor, cell: Tensor, content: ContentKeys | None, out: Tensor
+) -> None:
+    """`K / ||K||` dot the reference of its cell, float32 `[heads, slots]`, to `out`; 0 for zero keys."""
+    wide, products = reference.new_empty(2, _stride(keys, _chunk(keys)), keys.shape[2])
+    norms = reference.new_empty(out.shape)
+    for head, part, some in _widened(keys, steps, content, wide):
+        torch.linalg.vector_norm(some, dim=-1, out=norms[head, part])
+        product = torch.index_select(reference[head], 0, cell[head, part], out=products[: len(some)])
+        torch.sum(product.mul_(some), dim=-1, out=out[head, part])
+    out.div_(norms.clamp_(min=TINY))
+
+
+def _compare_whole(keys: Tensor, steps: Tensor, reference: Tensor, content: ContentKeys | None, out: Tensor) -> None:
+    """The same of whole steps in the order of their cells: no reference is gathered, and one buffer does for two."""
+    tokens, dim = reference.shape[1:]
+    wide = reference.new_empty(_stride(keys, 2 * _chunk(keys), tokens), dim)
+    norms = reference.new_empty(out.shape)
+    for head, part, some in _widened(keys, steps, content, wide):
+        torch.linalg.vector_norm(some, dim=-1, out=norms[head, part])
+        product = wide[: len(some)].view(-1, tokens, dim)
+        torch.mul(some.view(product.shape), reference[head], out=product)
+        torch.sum(product, dim=-1, out=out[head, part].view(-1, tokens))
+    out.div_(norms.clamp_(min=TINY))
+
+
+def _stride(keys: Tensor, size: int, tokens: int = 1) -> int:
+    """How many slots of one head, whole steps of `tokens`, make a chunk of `size` elements."""
+    return min(keys.shape[1], tokens * max(1, size // (tokens * keys.shape[2])))
+
+
+def _widened(
+    keys: Tensor, steps: Tensor, content: ContentKeys | None, wide: Tensor
+) -> Iterator[tuple[int, slice, Tensor]]:
+    """Keys in float32, as many at a time as `wide` has rows: which head, which of its slots, and `[n, dim]`.
+
+    One head after the other, for its slots lie side by side. Keys of another type are copied to `wide`.
+    """
+    for head in range(len(keys)):
+        for part in chunks(keys.shape[1], 1, len(wide)):
+            one = slice(head, head + 1)
+            some = keys[head, part] if content is None else content(keys[one, part], steps[one, part])[0]
+            yield head, part, some if some.dtype == wide.dtype else wide[: len(some)].copy_(some)
 
 
 def _norms(vectors: Tensor) -> Tensor:
@@ -233,7 +295,8 @@ def top_slots(scores: Tensor, keep: int) -> Tensor:
     """
     heads, slots = scores.shape
     assert 0 <= keep <= slots, f"cannot keep {keep} of {slots} slots"
-    return _best(scores, keep).nonzero()[:, 1].reshape(heads, keep)
+    flat = _best(scores, keep).flatten().nonzero().view(heads, keep)
+    return flat - slots * torch.arange(heads, device=scores.device)[:, None]
 
 
 def _best(scores: Tensor, keep: int) -> Tensor:
@@ -243,7 +306,7 @@ def _best(scores: Tensor, keep: int) -> Tensor:
     """
     if keep == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = scores.topk(keep, sorted=False).values.amin(dim=1, keepdim=True)
+    threshold = _highest(scores, keep)
     kept = scores >= threshold
     if int(kept.sum()) == len(scores) * keep:
         return kept
@@ -251,3 +314,18 @@ def _best(scores: Tensor, keep: int) -> Tensor:
     left = keep - above.sum(dim=1, keepdim=True)
     newer_ties = tied.flip(1).cumsum(1, dtype=torch.int32).flip(1)
     return above | (tied & (newer_ties <= left))
+
+
+def _highest(scores: Tensor, keep: int) -> Tensor:
+    """The `keep`-th highest score of each head, `[heads, 1]`, keep > 0.
+
+    Integers are selected in two thirds of the time: floats are compared with an eye on NaN.
+    """
+    numbers = _ordered(scores.contiguous().view(torch.int32)) if scores.dtype == torch.float32 else scores
+    least = numbers.topk(keep, sorted=False).values.amin(dim=1, keepdim=True)
+    return _ordered(least).view(torch.float32) if scores.dtype == torch.float32 else least
+
+
+def _ordered(bits: Tensor) -> Tensor:
+    """Bits of float32, as int32, to integers of the same order, and back: of negative ones all but the sign flip."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
