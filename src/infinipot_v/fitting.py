@@ -6,15 +6,29 @@ from infinipot_v.cache import CappedCache
 from infinipot_v.models.base import Canvas, Model
 from infinipot_v.types import Frame, UserError
 
+MOST_CHARACTERS = 2**16
+"""Of a frame's text; a memory's step takes some hundreds."""
+
 
 def check_next(frame: Frame, last: float, text_tokens: int) -> None:
     """Raise `UserError` unless a frame comes after `last` seconds, and says nothing where nothing may be said."""
     if not frame.seconds > last:
         raise UserError(f"a frame at {frame.seconds:.3f} s follows one at {last:.3f} s: times must ascend")
+    if len(frame.text) > MOST_CHARACTERS:
+        raise UserError(f"the frame at {frame.seconds:.3f} s brings {len(frame.text)} characters of text: bring less")
     if frame.text.strip() and not text_tokens:
         raise UserError(
             f"the frame at {frame.seconds:.3f} s brings text, and this memory takes none: "
             "open it with Session(text_tokens=64) (--text-tokens)"
+        )
+
+
+def check_waiting(model: Model, text_tokens: int, step: int, room: int) -> None:
+    """Raise `UserError` unless the room takes a step that waits for its last frame, with what that may say."""
+    if text_tokens and model.frames_per_step > 1 and step >= room:
+        raise UserError(
+            f"a step that waits takes up to {step} tokens with its text, and the room has {room} slots: open one of "
+            f"more than {step} (--room, Budget(room=)), or lower text_tokens (--text-tokens)"
         )
 
 
@@ -47,6 +61,7 @@ def check_fit(model: Model, cache: CappedCache, canvas: Canvas, prefix: int) -> 
             "raise the budget, or lower tokens_per_step (--tokens-per-step) where the model allows it"
             + (", or text_tokens (--text-tokens)" if canvas.text else "")
         )
+    check_waiting(model, canvas.text, step, room)
     if cache.policy.needs_queries and cache.policy.probe is None:
         check_probe(cache, step)
     if limit is not None and prefix + room >= limit:

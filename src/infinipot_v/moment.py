@@ -9,7 +9,7 @@ from typing import Self
 from infinipot_v.budget import Budget
 from infinipot_v.cache.state import CacheState
 from infinipot_v.generate import Decoding
-from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.base import Canvas, Model, check_text_tokens
 from infinipot_v.models.prompt import Turn
 from infinipot_v.policies.base import Policy
 from infinipot_v.positions import Clock
@@ -19,8 +19,6 @@ from infinipot_v.ring import Ring
 from infinipot_v.types import Frame, UserError
 
 POSITIONS = ("original", "compact", "hf")
-MOST_TEXT = 4096
-"""Tokens that are said with one step at most."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,7 @@ class Settings:
             raise UserError(f"unknown positions {self.positions!r}: choose {', '.join(POSITIONS)}")
         if not 1 <= self.block <= 4096 or (self.tokens_per_step is not None and self.tokens_per_step < 1):
             raise UserError("tokens_per_step must be at least 1, and block from 1 to 4096")
-        if not isinstance(self.text_tokens, int) or not 0 <= self.text_tokens <= MOST_TEXT:
-            raise UserError(
-                f"text_tokens={self.text_tokens!r} is out of range: it is a number of tokens, from 0 to {MOST_TEXT}"
-            )
+        check_text_tokens(self.text_tokens)
         if not isinstance(self.concurrent, int) or not 0 <= self.concurrent <= 4096:
             raise UserError(f"concurrent={self.concurrent!r} is out of range: it is a number of forks, from 0 to 4096")
         Ring(self.ring)

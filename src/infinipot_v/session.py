@@ -20,7 +20,7 @@ from infinipot_v.answering import Answering, finished
 from infinipot_v.budget import Budget
 from infinipot_v.cache import CappedCache
 from infinipot_v.dialogue import Dialogue
-from infinipot_v.fitting import check_fit, check_next, probe_ids
+from infinipot_v.fitting import check_fit, check_next, check_waiting, probe_ids
 from infinipot_v.generate import Decoding
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.models.base import Canvas, Model
@@ -160,7 +160,8 @@ class Session:
 
     def _started(self, canvas: Canvas, clock: Clock, seconds: float) -> None:
         """Runs in one breath with the prefix's commit."""
-        self._at = self._at.begun(canvas, replace(clock, reserve=self.cache.budget.room), seconds)
+        clock = replace(clock, reserve=self.cache.budget.room, listening=canvas.text > 0)
+        self._at = self._at.begun(canvas, clock, seconds)
         self._show_content()
 
     def _show_content(self) -> None:
@@ -261,6 +262,7 @@ class Session:
         canvas = self._at.canvas
         own = self.settings
         step = model.step_tokens(canvas) if canvas else model.most_step_tokens(own.tokens_per_step) + own.text_tokens
+        check_waiting(model, own.text_tokens, step, room)
         self._check_ring(step)
         self.dialogue.check(question, room - self._at.ring.size * step)
 

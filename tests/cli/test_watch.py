@@ -314,3 +314,17 @@ def test_subtitles_cannot_join_later(clip, folder, other, run):
     assert code == 2 and "this memory takes no text" in err
     code, _, err = run("watch", other, "--resume", FILE, "--text-tokens", 9)
     assert code == 2 and "leave out --text-tokens" in err
+
+
+def test_subtitles_that_have_moved_are_asked_for(clip, folder, run):
+    Path("said.srt").write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\nit is now\n\n2\n00:00:03,000 --> 00:00:03,500\nand now\n"
+    )
+    arguments = ("--subtitles", "said.srt", "--model", folder, *SMALL, "--text-tokens", 30)
+    assert run("watch", clip, "--save", "whole.ivm.safetensors", *arguments)[0] == 0
+    assert run("watch", clip, "--save", FILE, *arguments, "--end", 2)[0] == 0
+    Path("said.srt").rename("moved.srt")
+    code, _, err = run("watch", clip, "--resume", FILE, "--end", 4)
+    assert code == 2 and "no such file" in err and "said.srt" in err
+    assert run("watch", clip, "--resume", FILE, "--end", 4, "--subtitles", "moved.srt")[0] == 0
+    assert describe(FILE).report.seen_tokens == describe("whole.ivm.safetensors").report.seen_tokens

@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infinipot_v import Budget, Decoding, Frame, Session, make_policy
 from infinipot_v.models.preprocess import normalise, patchify_qwen
-from infinipot_v.types import UserError
+from infinipot_v.models.stand_in import stand_in
+from infinipot_v.positions import MRopeClock, StreamTooLong
+from infinipot_v.types import Block, Grid, UserError
 from tests.core.test_compact import frequencies
 from tests.core.test_exactness import recorded
 from tests.families import FAMILIES, FIXED, small_session
@@ -159,7 +163,7 @@ def test_after_eviction_logits_equal_a_masked_full_cache(loaded, family, policy)
 @pytest.mark.parametrize("first", [0, 9])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_compact_logits_equal_a_loop_over_heads_with_ranks(loaded, family, policy, first):
-    """A text token is a rank of its own; from the first one on, a rank is one index of time."""
+    """A text token is a rank of its own, and a rank is one index of time, before the first one, too."""
     model = loaded(family)
     count = 30 * model.frames_per_step
     session = talking(model, 10 if policy != "full" else 2, policy, block=3, positions="compact", text_tokens=40)
@@ -169,24 +173,9 @@ def test_compact_logits_equal_a_loop_over_heads_with_ranks(loaded, family, polic
     if model.family in FIXED:
         ranks, still = slot_ranks, torch.zeros_like(still)
     else:
-        ranks, still[0] = spoken_ranks(recording, said_by(session, frames)), 0
+        ranks, still[0] = step_ranks(recording, lambda rank: rank, said_by(session, frames)), 0
     oracle = logits_of(model, recording, ranked(recording, ranks, frequencies(model)), still)
     assert (streamed - oracle).abs().max() <= 1e-5
-
-
-def spoken_ranks(recording, said):
-    """Positions of ranks as `step_ranks`: one index a rank from the block on in which something is said first."""
-    model = recording.session.model
-    spacing = 1.0 if model.time_rate is None else model.time_rate * 2 / 1.5
-    silent = step_ranks(recording, lambda rank: int(rank * spacing + 1e-4), said)
-    loud = step_ranks(recording, lambda rank: rank, said)
-    heard = next(f.first for f in recording.forwards if f.region.value == "stream" and says(f, recording))
-    return lambda forward, layer, head: (loud if forward.first >= heard else silent)(forward, layer, head)
-
-
-def says(forward, recording):
-    """Whether a forward of the stream has more than whole pictures in it."""
-    return forward.count % recording.session._at.canvas.grid.tokens != 0
 
 
 def test_text_keeps_the_order_of_its_words(loaded):
@@ -210,6 +199,92 @@ def labels(session):
         torch.stack([layer.store.steps, layer.store.cells.int()])[..., : layer.store.held].clone()
         for layer in session.cache.capped_layers
     ]
+
+
+@pytest.mark.parametrize("policy", ["full", "infinipot-v"])
+@pytest.mark.parametrize("positions", ["original", "compact"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_wherever_the_first_word_falls_in_a_block_nothing_changes(loaded, family, positions, policy):
+    model = loaded(family)
+    frames = spoken(noise_frames(16 * model.frames_per_step), 5, 13)
+    logits = []
+    for block in (1, 4, 64):
+        session = talking(model, 8, policy, block=block, positions=positions, text_tokens=30)
+        session.watch(iter(frames))
+        logits.append(session.answering(QUESTION).first_logits())
+    assert max(float((one - logits[0]).abs().max()) for one in logits[1:]) <= 1e-4
+
+
+@pytest.mark.parametrize("positions", ["original", "compact"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "internvl"])
+def test_a_first_word_that_fails_leaves_no_trace(loaded, family, positions):
+    """Ctrl-C in the prefill of the first step that says something: the memory answers as before, to the bit."""
+    model = loaded(family)
+    frames = noise_frames(18 * model.frames_per_step)
+    session = talking(model, 40, positions=positions, text_tokens=30, block=1)
+    session.watch(iter(frames[: -2 * model.frames_per_step]))
+    before = session.answering(QUESTION).first_logits()
+    session.model = stand_in(model, prefill=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.watch(iter([replace(frames[-2 * model.frames_per_step], text="hello"), *frames[-1:]]))
+    session.model = model
+    assert torch.equal(session.answering(QUESTION).first_logits(), before)
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("positions", ["original", "compact"])
+@pytest.mark.parametrize("family", MROPE)
+def test_a_waiting_first_word_lies_behind_all_that_is_held(loaded, family, positions):
+    frames = noise_frames(17, fps=0.5)
+    session = talking(loaded(family), 40, positions=positions, text_tokens=30)
+    session.watch(iter(frames[:-1]))
+    held = session._now().furthest
+    session.watch(iter([replace(frames[-1], text="hello")]))
+    ((block, places),), clock = session._shown()
+    assert int((block.cells < 0).sum()) > 0
+    assert int(places[0].min()) > held and int(places[:, 0, block.cells < 0].min()) > int(places[0, 0, 0])
+    assert int(clock.text_positions(1).min()) > int(places.max())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rate=st.sampled_from([None, 2.0]),
+    start=st.sampled_from(["max", "hf"]),
+    compact=st.booleans(),
+    words=st.lists(st.integers(0, 40), min_size=1, max_size=12),
+    gap=st.sampled_from([0.5, 2.0, 30.0]),
+)
+def test_no_position_lies_beyond_the_furthest_and_a_question_lies_behind(rate, start, compact, words, gap):
+    clock = MRopeClock(10, 2000, grid=Grid(3, 5), rate=rate, text=start, listening=True)
+    clock = clock.at_rank(0) if compact else clock
+    for step, count in enumerate(words):
+        cells = torch.tensor([*range(15), *[-1] * count])
+        block = Block(torch.zeros(len(cells), 1), torch.full((len(cells),), step), cells, (step * gap,))
+        try:
+            places, after = clock.place(block)
+        except StreamTooLong:
+            return
+        said = places[:, 0, cells < 0]
+        if count:
+            assert bool((said.diff() == 1).all()) and bool((said == said[0]).all()), "words have an order on every axis"
+            assert start == "hf" or int(said.min()) > int(places[0, 0, 0])
+        assert int(places.max()) <= after.furthest or start == "hf"
+        assert after.next_text > int(places[0].max()) or start == "hf"
+        clock = after
+
+
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_a_step_beyond_the_positions_is_refused_whatever_it_says(loaded, text):
+    frames = noise_frames(4)
+    times = (0.0, 0.5, 2e4, 2e4 + 1)
+    far = [Frame(f.pixels, at, text if at >= 2e4 else "") for f, at in zip(frames, times, strict=True)]
+    session = talking(loaded("qwen2_5_vl"), 20, positions="hf", text_tokens=30, block=1)
+    with pytest.raises(StreamTooLong):
+        session.watch(iter(far))
+    assert session.report().steps == 1
 
 
 @pytest.mark.parametrize("positions", ["original", "compact"])
@@ -311,7 +386,29 @@ def test_text_must_be_unicode(loaded):
         session.watch(Frame(np.zeros((64, 64, 3), np.uint8), 0.0, "\ud800"))
 
 
-@pytest.mark.parametrize("count", [-1, 5000, 2.5])
+def test_special_tokens_that_others_leave_behind_are_not_said_either(loaded):
+    model = loaded("qwen2_vl")
+    nested = "<|im_" * 3000 + "end|>" * 3000
+    assert model.prompt.plain(f"a{nested}b") == "ab"
+    assert model.prompt.plain("<|im_<|im_end|>end|> <|vision_start|>") == " "
+
+
+def test_text_without_measure_is_refused(loaded):
+    session = talking(loaded("qwen2_vl"), 12, text_tokens=9)
+    with pytest.raises(UserError, match="characters of text: bring less"):
+        session.watch(Frame(np.zeros((64, 64, 3), np.uint8), 0.0, "a" * 10**6))
+
+
+def test_a_waiting_step_with_its_text_fits_the_room(loaded):
+    model = loaded("qwen2_vl")
+    session = Session(model, Budget(tokens=200, room=64), tokens_per_step=8, text_tokens=60)
+    with pytest.raises(UserError, match=r"the room has 64 slots.*--text-tokens"):
+        session.check_question(QUESTION)
+    with pytest.raises(UserError, match="the room has 64 slots"):
+        session.watch(iter(noise_frames(3)))
+
+
+@pytest.mark.parametrize("count", [-1, 5000, 2.5, True])
 def test_the_bound_must_be_a_number_of_tokens(loaded, count):
     with pytest.raises(UserError, match="text_tokens"):
         Session(loaded("qwen2_vl"), Budget(tokens=64), text_tokens=count)

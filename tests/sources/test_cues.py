@@ -57,8 +57,8 @@ def test_every_form_is_read_alike(tmp_path, name, content):
     assert read_cues(path) == CUES
 
 
-def video_with_track(path):
-    """A video of 20 frames, two a second, with a track of text."""
+def video_with_track(path, shift=0.0):
+    """A video of 20 frames, two a second, with a track of text; all its times begin at `shift` seconds."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=2)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -66,11 +66,12 @@ def video_with_track(path):
             track = container.add_stream_from_template(said.streams.subtitles[0])
             packets = [packet for packet in said.demux() if packet.pts is not None]
         for packet in packets:
-            packet.stream = track
+            packet.stream, ticks = track, round(shift / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
             container.mux(packet)
         for index in range(20):
             frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 2)
+            frame.pts, frame.time_base = index + round(2 * shift), Fraction(1, 2)
             container.mux(video.encode(frame))
         container.mux(video.encode())
     return path
@@ -115,6 +116,45 @@ def test_subtitles_want_a_single_video(tmp_path):
         open_source(path, subtitles=tmp_path)
 
 
+def test_a_track_counts_from_the_start_of_its_video(tmp_path):
+    (tmp_path / "a.srt").write_bytes(SRT.encode())
+    shifted = video_with_track(tmp_path / "a.mkv", shift=10.0)
+    assert read_cues(shifted) == CUES
+    with open_source(shifted, fps=1.0, subtitles=shifted) as source:
+        assert next(source).seconds == 0.0 and next(source).text == CUES[0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "text"),
+    [
+        ("a.srt", "code {x} here", "code {x} here"),
+        ("a.srt", "<John> 2 <b and 3> 1", "<John> 2  1"),
+        ("a.srt", "{\\an8}up <B>there</B> &amp; C:\\New", "up there &amp; C:\\New"),
+        ("a.vtt", "bye &lt;tag&gt; <v Ann>hello</v> <00:00:01.500>now", "bye <tag> hello now"),
+        ("a.vtt", "{x} a < b", "{x} a < b"),
+    ],
+)
+def test_only_styles_are_taken_away(tmp_path, name, said, text):
+    path = tmp_path / name
+    head, point = ("1\n", ",") if name.endswith("srt") else ("WEBVTT\n\n", ".")
+    path.write_text(f"{head}00:00:01{point}000 --> 00:00:02{point}000\n{said}\n\n")
+    assert [cue.text for cue in read_cues(path)] == [text]
+
+
+def test_drawings_are_not_said(tmp_path):
+    path = tmp_path / "a.ass"
+    path.write_text(ASS + "Dialogue: 0,0:01:20.00,0:01:30.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0{\\p0}a\\hb\\nc\n"
+                    "Dialogue: 0,0:01:40.00,0:01:50.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0\n")  # fmt: skip
+    assert [cue.text for cue in read_cues(path)] == [*(cue.text for cue in CUES), "a b c"]
+
+
+def test_one_bad_line_does_not_change_the_others(tmp_path):
+    path = tmp_path / "a.srt"
+    lines = ["\u65e5\u672c\u8a9e".encode(), b"bad \x93quote\x94", "\u8a71\u3059".encode()]
+    path.write_bytes(b"".join(b"1\n00:00:0%d,000 --> 00:00:0%d,500\n%s\n\n" % (i, i, t) for i, t in enumerate(lines)))
+    assert [cue.text for cue in read_cues(path)] == ["\u65e5\u672c\u8a9e", "bad \u201cquote\u201d", "\u8a71\u3059"]
+
+
 def test_a_damaged_line_is_passed_over(tmp_path):
     path = tmp_path / "a.srt"
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\nfine\n\n2\n00:00:09,000 --> 00:00:03,000\nback\n\n"
@@ -127,7 +167,7 @@ def test_a_damaged_line_is_passed_over(tmp_path):
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
-def looped(times, cues, covered):
+def looped(times, cues, shown):
     """LongVideoBench's rule, word for word: which texts stand behind which frame."""
     texts = [[] for _ in times]
     for cue in sorted(cues, key=lambda cue: cue.middle):
@@ -135,7 +175,7 @@ def looped(times, cues, covered):
         start, end = cue.start, cue.end
         if end - start < 1:
             start, end = cue.middle - 0.5, cue.middle + 0.5
-        if behind and (not covered or any(start < time < end for time in times)):
+        if behind and (not shown or any(start < time < end for time in times)):
             texts[behind[-1]].append(cue.text)
     return ["\n".join(lines) for lines in texts]
 
@@ -145,17 +185,37 @@ spans = st.tuples(quarters, st.integers(1, 40).map(lambda n: n / 4)).map(lambda 
 
 
 @settings(deadline=None)
-@given(times=st.sets(quarters, min_size=1), spans=st.lists(spans, max_size=12), covered=st.booleans())
-def test_cues_stand_behind_the_frame_at_their_middle(times, spans, covered):
+@given(times=st.sets(quarters, min_size=1), spans=st.lists(spans, max_size=12), shown=st.booleans())
+def test_cues_stand_behind_the_frame_at_their_middle(times, spans, shown):
     times = sorted(times)
     cues = [Cue(start, end, f"line {index}") for index, (start, end) in enumerate(spans)]
-    given_ = captioned((Frame(PIXELS, time) for time in times), cues, covered=covered)
-    assert [frame.text for frame in given_] == looped(times, cues, covered)
+    given_ = captioned((Frame(PIXELS, time) for time in times), cues, shown=shown)
+    assert [frame.text for frame in given_] == looped(times, cues, shown)
 
 
 def test_a_frame_keeps_what_it_says_itself():
     frames = [Frame(PIXELS, 0.0, "mine"), Frame(PIXELS, 2.0)]
     assert [frame.text for frame in captioned(iter(frames), [Cue(0.5, 1.0, "theirs")])] == ["mine\ntheirs", ""]
+
+
+def test_what_a_source_gave_before_it_failed_is_given():
+    def frames():
+        yield Frame(PIXELS, 0.0)
+        yield Frame(PIXELS, 1.0)
+        raise UserError("gone")
+
+    stream = captioned(frames(), [Cue(1.0, 1.2, "last words")])
+    assert [next(stream).text, next(stream).text] == ["", "last words"]
+    with pytest.raises(UserError, match="gone"):
+        next(stream)
+
+
+def test_nothing_comes_behind_a_close(tmp_path):
+    (tmp_path / "a.srt").write_bytes(SRT.encode())
+    source = open_source(write_video(tmp_path / "a.mp4", frames=40, fps=10), fps=5.0, subtitles=tmp_path / "a.srt")
+    next(source)
+    source.close()
+    assert list(source) == []
 
 
 def test_one_frame_is_held_and_no_more():
@@ -181,7 +241,7 @@ def test_a_part_says_what_is_said_in_it(tmp_path, start, end):
         for i in range(20)))  # fmt: skip
     with open_source(path, fps=2.0, start=start, end=end, subtitles=said) as source:
         heard = [line for frame in source for line in frame.text.split("\n") if line]
-    first, last = start or 0.0, 4.0 if end is None else end
+    first, last = start or 0.0, 4.0 if end is None else 3.0  # where the frame ends that is the last before `end`
     assert heard == [f"line {i}" for i in range(20) if first <= i / 2 + 0.2 < last]
     assert source.duration == pytest.approx(4.0) and source.damage is None
 
@@ -198,6 +258,11 @@ def test_a_stretch_gone_on_with_says_the_rest(tmp_path):
     with Rest(whole) as source:
         everything = [(frame.seconds, frame.text) for frame in source]
     assert sum(bool(text) for _, text in everything) == 8
+    with Rest(Stretch.of([path], Span(fps=4.0, end=1.1), said)) as source:  # an end between two frames loses nothing
+        begun = [(frame.seconds, frame.text) for frame in source]
+        reached = source.stretch.reached(begun[-1][0], source.over)
+    with Rest(reached.until(None).after(begun[-1][0])) as source:
+        assert begun + [(frame.seconds, frame.text) for frame in source] == everything
     for count in (1, 5, 6, 15):
         with Rest(whole) as source:
             begun = [(frame.seconds, frame.text) for frame in itertools.islice(source, count)]

@@ -63,7 +63,7 @@ def ask(
     if reopening.is_memory(video):
         return _recall(video, asked, footage, memory, answers, checkpoint, as_json)
     name = building.named(checkpoint)
-    limits = building.limits_of(memory)
+    limits = building.limits_of(memory, footage)
     with building.source_of(video, footage) as source:
         _check_times(asked, footage.start or 0.0, source.duration if footage.end is None else footage.end)
         model = building.model_of(checkpoint)

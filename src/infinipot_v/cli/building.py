@@ -46,14 +46,15 @@ def stretch_of(paths: list[Path], footage: Footage) -> Stretch:
     return Stretch.of(paths, Span(footage.fps, footage.start, footage.end), footage.subtitles)
 
 
-def limits_of(memory: Memory) -> tuple[Budget, Policy]:
-    """The budget and the policy; what is wrong with them, or with the ring, is found before a model is loaded."""
+def limits_of(memory: Memory, footage: Footage = Footage()) -> tuple[Budget, Policy]:  # noqa: B008, it is frozen
+    """The budget and the policy; what is wrong with them, the ring or the text is found before a model is loaded."""
     from infinipot_v.budget import Budget
     from infinipot_v.policies import make_policy
     from infinipot_v.policies.options import option_pair
     from infinipot_v.reduction import make_reduction
     from infinipot_v.ring import Ring
 
+    text_tokens(footage, memory)
     make_reduction(memory.reduce)
     Ring(memory.ring)
     budget = Budget.parse(memory.budget, keep=memory.keep, room=memory.room)
@@ -134,9 +135,12 @@ def session_of(
 
 def text_tokens(footage: Footage, memory: Memory) -> int:
     """What a step may say. Raises `UserError` where something is said and nothing may be."""
+    from infinipot_v.models.base import check_text_tokens
+
     given = memory.text_tokens
     if given is None:
         return TEXT_TOKENS if footage.subtitles else 0
     if footage.subtitles and not given:
         raise UserError("--subtitles with --text-tokens 0: leave out one of them")
+    check_text_tokens(given)
     return given

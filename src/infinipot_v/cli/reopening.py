@@ -89,9 +89,13 @@ def stretch_of(contents: Contents, paths: list[Path], footage: Footage) -> Stret
         return now if not contents.report.frames else now.behind(_newest(before, contents))
     if before.over and (before.span.end is None or (footage.end or math.inf) <= before.span.end):
         raise UserError(all_watched(before))
-    said = [flag for flag in said if flag != "--end"]
+    replaced = "--subtitles" if before.subtitles is not None else None  # the file may lie elsewhere by now
+    said = [flag for flag in said if flag not in ("--end", replaced)]
     if said:
         raise UserError(f"{paths[0]} goes on as it was watched: leave out {', '.join(said)}")
+    last, offset = before.last, before.offset
+    if footage.subtitles is not None:
+        before = replace(before, subtitles=now.subtitles)
     end = footage.end if before.over or footage.end is not None else before.span.end
     risk = contents.extra.get("at_risk")
     lost = (
@@ -99,8 +103,8 @@ def stretch_of(contents: Contents, paths: list[Path], footage: Footage) -> Stret
         if risk
         else ""
     )
-    typer.echo(f"note: going on at {clock(before.last)} of {paths[0]}, where the memory was saved{lost}", err=True)
-    return before.until(end).after(before.last + before.offset)
+    typer.echo(f"note: going on at {clock(last)} of {paths[0]}, where the memory was saved{lost}", err=True)
+    return before.until(end).after(last + offset)
 
 
 def _newest(before: Stretch | None, contents: Contents) -> float:

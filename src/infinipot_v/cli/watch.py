@@ -50,7 +50,7 @@ def watch(
     paths = [video, *(footage.then or ())]
     if saving.resume is None:
         name, stretch = building.named(checkpoint), building.stretch_of(paths, footage)
-        limits = building.limits_of(memory)
+        limits = building.limits_of(memory, footage)
     else:
         kept = reopening.kept(saving.resume, checkpoint, memory, answers)
         name, stretch = building.named(kept.checkpoint), reopening.stretch_of(kept.contents, paths, footage)

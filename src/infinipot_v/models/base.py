@@ -18,7 +18,16 @@ from infinipot_v.models.preprocess import Colours
 from infinipot_v.models.prompt import Prompt, video_placeholder, video_template
 from infinipot_v.naming import cache_name
 from infinipot_v.positions import Clock, LineClock, Rotary, line_rotary
-from infinipot_v.types import Block, Frame, Grid
+from infinipot_v.types import Block, Frame, Grid, UserError
+
+MOST_TEXT = 4096
+"""Tokens that are said with one step at most."""
+
+
+def check_text_tokens(count: object) -> None:
+    """Raise `UserError` for what is no number of tokens to say with a step."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_TEXT:
+        raise UserError(f"text_tokens={count!r} is out of range: it is a number of tokens, from 0 to {MOST_TEXT}")
 
 
 @dataclass(frozen=True)

@@ -86,12 +86,17 @@ class Prompt:
 
     def plain(self, text: str) -> str:
         """`text` without the model's special tokens, which would be read as such when the dialogue is shown again."""
-        before = None
-        while text != before:  # taking one out may put another together
-            before = text
-            for token in self.special_tokens:
-                text = text.replace(token, "")
-        return text
+        ending: dict[str, list[str]] = {}
+        for token in self.special_tokens:
+            ending.setdefault(token[-1:], []).append(token)
+        kept: list[str] = []
+        for letter in text:  # taking one out may put another together, which ends then, too
+            kept.append(letter)
+            for token in ending.get(letter, ()):
+                if kept[-len(token) :] == list(token):
+                    del kept[-len(token) :]
+                    break
+        return "".join(kept)
 
     @property
     def special_tokens(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class Clock(ABC):
     """Positions of one stream, `start` being the first behind the prefix.
 
     Steps leave `reserve` positions below `limit` free, so that a stream that has come to its end can still be asked.
+    `listening`: something may be said in the stream.
     """
 
     by_step: ClassVar[bool] = False
@@ -28,6 +29,7 @@ class Clock(ABC):
     start: int
     limit: int | None = None
     reserve: int = 0
+    listening: bool = False
 
     @property
     @abstractmethod
@@ -62,7 +64,10 @@ class Clock(ABC):
 
     @abstractmethod
     def positions_of(self, ranks: Tensor) -> Tensor:
-        """Positions of ranks, any shape: of stream slots on one axis, of steps on the time axis (`by_step`)."""
+        """Positions of ranks, any shape: of stream slots on one axis, of steps on the time axis (`by_step`).
+
+        Raises `UserError` where they follow from no number.
+        """
 
     @abstractmethod
     def continues(self, fresh: Clock, reserve: int) -> bool:

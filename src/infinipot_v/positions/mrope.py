@@ -31,8 +31,8 @@ class MRopeClock(Clock):
     second, Qwen2.5-VL's `tokens_per_second`; seconds count from the first step's).
 
     What is said ends the video as far as positions go, and another one begins behind it, as in a prompt of several
-    videos with text between them: text lies behind all that was before, one position a token on all three axes, and the
-    next steps count from there (`base`; `steps` and `origin` are then those of the newest video).
+    videos with text between them: a word lies behind all that was before, at one position on all three axes, and the
+    next steps begin behind it (`base`; `steps`, `origin` and `latest` count from there).
 
     Text behind the video starts at the largest position of all + 1 (`text="max"`), as the models were trained and
     transformers 4 did; `text="hf"` follows transformers 5, which starts it at start + max(grid height, grid width)
@@ -41,8 +41,9 @@ class MRopeClock(Clock):
     `at_rank` makes the positions compact: `steps` is then the rank of the next step among those held, and time that
     is absolute runs on evenly, by the interval of the stream's first two steps, but by one index a step at least (steps
     that share an index have no order) and by 1/`COMPACT_STEPS` of the limit at most. Ours: the paper (section 3) leaves
-    open how three axes are to be re-assigned. A text token takes a rank of its own, or its words would have no order;
-    once something was `spoken` a rank is one index, as a token of text is.
+    open how three axes are to be re-assigned. A word takes a rank of its own, or words would have no order, and lies at
+    it on all three axes; so where the clock is `listening`, a rank is one index, whatever the time between steps. What
+    is re-assigned later is time alone: on the other axes a word stays where it was said.
     """
 
     by_step: ClassVar[bool] = True
@@ -57,7 +58,6 @@ class MRopeClock(Clock):
     latest: int = -1
     compact: bool = False
     base: int = 0
-    spoken: bool = False
 
     @property
     def next_text(self) -> int:
@@ -77,13 +77,12 @@ class MRopeClock(Clock):
         """Return int64 positions `[3, 1, tokens]` of a block and the clock after it. Raises `StreamTooLong`."""
         places, after = self._advance(block)
         _, step = block.steps.unique_consecutive(return_inverse=True)
-        first, time, time_said, said = torch.tensor(places)[step].T
-        cells, text = block.cells.long(), block.cells < 0
-        seen = torch.stack([time, cells // self.grid.width, cells % self.grid.width]) + first
-        order = _order(step, text)
-        heard = torch.stack([time_said + order, said + order, said + order])
-        self.check(after.furthest + self.reserve)
-        return (torch.where(text, heard, seen) + self.start)[:, None], after
+        base, index, behind = torch.tensor(places)[step].T
+        cells, is_word = block.cells.long(), block.cells < 0
+        picture = torch.stack([index, cells // self.grid.width, cells % self.grid.width]) + base
+        positions = self.start + torch.where(is_word, behind + _order(step, is_word), picture)
+        self.check(max(after.furthest, int(positions.max())) + self.reserve)
+        return positions[:, None], after
 
     def text_positions(self, tokens: int, behind: int = 0) -> Tensor:
         """Positions `[3, 1, tokens]`; see `Clock`."""
@@ -103,7 +102,7 @@ class MRopeClock(Clock):
         spacing = (self.rate or 0.0) * (self.interval or 0.0)
         if not self.compact:
             return spacing
-        if self.spoken:
+        if self.listening:
             return 1.0
         most = float("inf") if self.limit is None else self.limit / COMPACT_STEPS
         return max(1.0, min(spacing, most))
@@ -120,12 +119,12 @@ class MRopeClock(Clock):
     def positions_of(self, ranks: Tensor) -> Tensor:
         """Temporal positions of ranks, counted from the oldest; with original positions these are step numbers.
 
-        Raises `UserError` for original positions of a stream in which something was said: they follow from no number.
+        Raises `UserError` for original positions of a stream in which something may be said: see `Clock`.
         """
-        if self.spoken and not self.compact:
+        if self.listening and not self.compact:
             raise UserError(
-                "where something is said in the stream, keys can be compared by content with positions='compact' only "
-                "(--positions compact)"
+                "where something may be said in the stream, keys can be compared by content with positions='compact' "
+                "only (--positions compact)"
             )
         return self.start + self.indices(ranks).long()
 
@@ -135,45 +134,40 @@ class MRopeClock(Clock):
             return False
         later = replace(
             fresh, reserve=reserve, steps=self.steps, origin=self.origin, interval=self.interval, latest=self.latest,
-            compact=self.compact, base=self.base, spoken=self.spoken,
+            compact=self.compact, base=self.base,
         )  # fmt: skip
         times = (self.origin, self.interval or 0.0)
-        return (
-            self == later
-            and self.steps >= 0
-            and self.latest >= -1
-            and self.base >= 0
-            and all(map(math.isfinite, times))
-        )
+        counts = self.steps >= 0 and self.latest >= -1 and self.base >= 0
+        return self == later and counts and all(map(math.isfinite, times))
 
-    def _advance(self, block: Block) -> tuple[list[tuple[int, int, int, int]], MRopeClock]:
-        """Places of each step, and the clock behind all.
+    def _advance(self, block: Block) -> tuple[list[tuple[int, int, int]], MRopeClock]:
+        """For each step where its video begins, its index, and where words behind it begin; and the clock behind all.
 
-        Places: where the step's video begins, the step's index, and time and place of what is said behind it.
+        All three are counted from `start`, the index from where the video begins.
         """
-        spoken, places = _said(block), []
-        clock = self._speaking() if any(spoken) else self
-        for moment, said in zip(block.seconds, spoken, strict=True):
+        clock, places = self, []
+        for moment, words in zip(block.seconds, _words(block), strict=True):
             clock = clock._tick(moment)
-            behind = clock.next_text - clock.start
-            rank = int(clock.indices(torch.tensor(clock.steps))) if clock.compact else behind
-            places.append((clock.base, clock.latest, rank, behind))
-            clock = clock._hear(said) if said else clock
+            places.append((clock.base, clock.latest, clock._next_word))
+            clock = clock._behind(words)
         return places, clock
 
-    def _speaking(self) -> MRopeClock:
-        """The same moment of a stream in which something is said."""
-        clock = replace(self, spoken=True)
-        return clock.at_rank(clock.steps) if clock.compact else clock
+    @property
+    def _next_word(self) -> int:
+        """Where a word lies that is said now, counted from `start`."""
+        return self.steps if self.compact else self.next_text - self.start
 
-    def _hear(self, tokens: int) -> MRopeClock:
-        """Behind so many tokens of what is said."""
+    def _behind(self, words: int) -> MRopeClock:
+        """The clock behind so many words."""
+        if not words:
+            return self
         if self.compact:
-            return self.at_rank(self.steps + tokens)
-        return replace(self, base=self.next_text - self.start + tokens, steps=0, latest=-1)
+            return self.at_rank(self.steps + words)
+        return replace(self, base=self._next_word + words, steps=0, latest=-1)
 
     def _tick(self, moment: float) -> MRopeClock:
-        first = self.steps == 0 and (self.interval is None or not self.compact)
+        # Ranks may begin anew where the stream goes on, and its interval stays.
+        first = self.steps == 0 and not (self.compact and self.interval is not None)
         origin = moment if first else self.origin
         interval = self.interval
         if interval is None and self.steps == 1:
@@ -197,15 +191,15 @@ class MRopeClock(Clock):
         return math.floor(elapsed * self.rate + _ROUNDING)
 
 
-def _said(block: Block) -> list[int]:
+def _words(block: Block) -> list[int]:
     """Text tokens of each step of a block."""
     _, step = block.steps.unique_consecutive(return_inverse=True)
     counts: list[int] = torch.bincount(step[block.cells < 0], minlength=len(block.seconds)).tolist()
     return counts
 
 
-def _order(step: Tensor, text: Tensor) -> Tensor:
-    """Of every text token its place among those of its step, from 0; `step` and `text` `[tokens]`."""
-    seen = text.long().cumsum(0) - text.long()
-    first = torch.zeros_like(seen).scatter_reduce_(0, step, seen, "amin", include_self=False)
-    return seen - first[step]
+def _order(step: Tensor, is_word: Tensor) -> Tensor:
+    """Of every text token its place among those of its step, from 0; both `[tokens]`, steps counted from 0."""
+    before = is_word.long().cumsum(0) - is_word.long()
+    first = torch.zeros_like(before).scatter_reduce_(0, step, before, "amin", include_self=False)
+    return before - first[step]

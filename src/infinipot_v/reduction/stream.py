@@ -64,7 +64,7 @@ class Reducing:
         last, shown = self._sketches[waiting[-1].seconds] if waiting else self._newest, list[Frame]()
         for frame in frames:
             now = sketch(frame)
-            if last is not None and not frame.text and self.reduction.repeats(now, last):
+            if last is not None and not frame.text.strip() and self.reduction.repeats(now, last):
                 self._left_out.append(frame.seconds)
             else:
                 shown.append(frame)

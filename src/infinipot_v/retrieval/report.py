@@ -11,6 +11,7 @@ class RetrievalReport:
 
     `kept_bytes` lie at `where` and grow with the stream; `working_bytes` lie on the device now, and
     `peak_working_bytes` is the most that did, answers included. `nbytes` is kept and working bytes together.
+    `cut_tokens` were said and had no place.
     """
 
     policy: str
@@ -21,6 +22,7 @@ class RetrievalReport:
     prefix_tokens: int
     room_tokens: int
     steps: int
+    cut_tokens: int
     frames: int
     waiting_frames: int
     seconds: float

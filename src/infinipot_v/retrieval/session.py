@@ -36,7 +36,7 @@ from infinipot_v.answering import Answering
 from infinipot_v.dialogue import Dialogue, Prepared
 from infinipot_v.fitting import check_next
 from infinipot_v.generate import Decoding
-from infinipot_v.models.base import Canvas, Model
+from infinipot_v.models.base import Canvas, Model, check_text_tokens
 from infinipot_v.peak import peak_bytes
 from infinipot_v.positions import Clock
 from infinipot_v.retrieval.cache import RetrievalCache
@@ -78,6 +78,7 @@ class ReKV:
         """Raises `UserError` for options out of range, and for models and folders that cannot be used."""
         self._positions = positions or model.default_positions
         _check(local=local, blocks=blocks, block=block, room=room)
+        check_text_tokens(text_tokens)
         self.model, self.room, self.where = model, room, str(where)
         self.decoding = decoding or Decoding()
         self.dialogue = Dialogue(model.prompt, system)
@@ -88,7 +89,7 @@ class ReKV:
         self._canvas: Canvas | None = None
         self._clock: Clock
         self._waiting: list[Frame] = []
-        self._frames = 0
+        self._frames = self._cut = 0
         self._first_seconds, self._last_seconds = 0.0, float("-inf")
 
     def _rotary(self) -> Any:
@@ -177,7 +178,9 @@ class ReKV:
         return self._clock.at_rank(visible) if self._positions == "compact" else self._clock
 
     def _commit(self, clock: Clock, frames: list[Frame]) -> None:
+        assert self._canvas is not None, "the first frame chooses the canvas"
         self._clock = clock
+        self._cut += self.model.unsaid(frames, self._canvas)
         self._frames += len(frames)
         self._last_seconds = frames[-1].seconds
 
@@ -241,6 +244,7 @@ class ReKV:
             prefix_tokens=cache.prefix_tokens,
             room_tokens=self.room,
             steps=len(cache.lengths),
+            cut_tokens=self._cut,
             frames=self._frames + len(self._waiting),
             waiting_frames=len(self._waiting),
             seconds=max(0.0, self._last_seconds - self._first_seconds),

@@ -6,6 +6,7 @@ Checksums find accidents; these checks find what somebody made up, before it fai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def _times(moment: Moment) -> Iterator[float]:
     for clock in (moment.clock, *(clock for _, clock in moment.ring.steps)):
         if clock is not None:
             own = vars(clock)
-            yield from (own.get(name) or 0.0 for name in ("origin", "interval", "latest", "placed", "steps"))
+            yield from (own.get(name) or 0.0 for name in ("origin", "interval", "latest", "placed", "steps", "base"))
 
 
 def _check_waiting(moment: Moment, model: Model) -> None:
@@ -66,6 +67,7 @@ def _check_clock(moment: Moment, setup: Setup, model: Model) -> None:
     if moment.clock is not None and moment.canvas is not None:
         prefix = len(model.prompt.prefix(settings.system))
         fresh = model.clock(prefix, moment.canvas.grid, "hf" if settings.positions == "hf" else "max")
+        fresh = replace(fresh, listening=settings.text_tokens > 0)
         if not moment.clock.continues(fresh, setup.budget.room):
             raise UserError("its positions do not continue those of this model and prompt")
 

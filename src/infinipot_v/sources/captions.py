@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -13,29 +14,39 @@ from infinipot_v.sources.source import Source
 from infinipot_v.types import Frame
 
 
-def captioned(frames: Iterator[Frame], cues: Sequence[Cue], *, covered: bool = False) -> Iterator[Frame]:
+def captioned(
+    frames: Iterator[Frame], cues: Sequence[Cue], *, shown: bool = False, stands: float = math.inf
+) -> Generator[Frame, None, None]:
     """Give every frame the text of the cues whose middle lies between it and the next one, a line each.
 
-    So a frame is held until the next one is known; the last one takes what comes behind it. What was said before the
-    first frame is left out, and with `covered` every cue that no frame shows: where frames are far apart, those are
-    most. The rule is LongVideoBench's (arXiv 2407.15754, its data loader), which is always `covered`.
+    So a frame is held until the next one is known. The last one takes what follows in the seconds that it `stands`;
+    what was said before the first is left out. With `shown` so is every cue that no frame shows: where frames are far
+    apart, those are most. Whatever `frames` raises comes behind the frame that is held.
+
+    This is LongVideoBench's rule (arXiv 2407.15754, its data loader), with `shown`.
     """
     waiting, held = deque(sorted(cues, key=lambda cue: cue.middle)), None
-    for frame in frames:
-        if held is None:
-            _until(waiting, frame.seconds)
-        else:
-            said = _until(waiting, frame.seconds)
-            yield _saying(held, [cue for cue in said if not covered or _shown(cue, held, frame)])
-        held = frame
+    try:
+        for frame in frames:
+            said = _taken(waiting, frame.seconds)
+            if held is not None:
+                yield _saying(held, [cue for cue in said if not shown or _shown(cue, held, frame)])
+            held = frame
+    except Exception as error:
+        failure: Exception | None = error
+    else:
+        failure = None
     if held is not None:
-        yield _saying(held, [cue for cue in waiting if not covered or _shown(cue, held)])
+        said = _taken(waiting, held.seconds + stands)
+        yield _saying(held, [cue for cue in said if not shown or _shown(cue, held)])
+    if failure is not None:
+        raise failure
 
 
-def _until(waiting: deque[Cue], seconds: float) -> list[Cue]:
-    """Take the cues whose middle lies before `seconds`."""
+def _taken(waiting: deque[Cue], before: float) -> list[Cue]:
+    """Take away the cues whose middle lies `before` a moment."""
     said = []
-    while waiting and waiting[0].middle < seconds:
+    while waiting and waiting[0].middle < before:
         said.append(waiting.popleft())
     return said
 
@@ -51,10 +62,12 @@ def _saying(frame: Frame, cues: Sequence[Cue]) -> Frame:
 
 
 class Captioned:
-    """A `Source` of whose frames each says its cues; see `captioned`. Times of cues are those of the source."""
+    """A `Source` whose frames say the cues; see `captioned`. Times of cues are those of the source."""
 
-    def __init__(self, source: Source, cues: Sequence[Cue]) -> None:
-        self._source, self._frames = source, captioned(source, _before(cues, source.duration))
+    def __init__(self, source: Source, cues: Sequence[Cue], stands: float = math.inf) -> None:
+        end = math.inf if source.duration is None else source.duration
+        self._source = source
+        self._frames = captioned(source, [cue for cue in cues if cue.middle < end], stands=stands)
 
     @property
     def duration(self) -> float | None:
@@ -92,8 +105,5 @@ class Captioned:
 
     def close(self) -> None:
         """See `Source`."""
+        self._frames.close()
         self._source.close()
-
-
-def _before(cues: Sequence[Cue], end: float | None) -> list[Cue]:
-    return [cue for cue in cues if end is None or cue.middle < end]

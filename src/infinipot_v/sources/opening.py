@@ -56,7 +56,8 @@ def _cues(subtitles: Pathlike | None, path: Pathlike | Sequence[Pathlike]) -> li
 def _captioned(source: Source, cues: Sequence[Cue], span: Span) -> Source:
     from infinipot_v.sources.captions import Captioned
 
-    return Captioned(source, [cue for cue in cues if span.end is None or cue.middle < span.end])
+    # Where an end is asked for, more may follow one day: the last frame says what it would have said then.
+    return Captioned(source, cues) if span.end is None else Captioned(source, cues, stands=1 / span.fps)
 
 
 def open_one(path: Path, span: Span) -> Part:

@@ -157,7 +157,7 @@ def _opened(stretch: Stretch) -> Source:
     except UserError:
         if stretch.last is None:
             raise
-        open_source(paths).close()  # what is wrong with the files themselves is said first
+        open_source(paths, subtitles=stretch.subtitles).close()  # what is wrong with the files is said first
         raise UserError(all_watched(stretch)) from None
 
 

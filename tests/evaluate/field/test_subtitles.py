@@ -102,7 +102,19 @@ def test_videos_without_subtitles_are_usual_and_a_missing_folder_is_not(opened, 
         benchmark.sized(benchmark.items()[0], pocket)
 
 
-@pytest.mark.parametrize("harm", ["missing", "damaged", "strange"])
+STRANGE = {
+    "damaged": "[{",
+    "strange": '[{"start": "soon", "end": "later", "line": "x"}]',
+    "numbers": '[{"start": 5, "end": 6, "line": "x"}]',
+    "no text": '[{"timestamp": [1.0, 2.0], "text": null}]',
+    "no number": '[{"timestamp": [NaN, 2.0], "text": "x"}]',
+    "deep": "[" * 100_000,
+    "long": json.dumps([{"start": "9" * 400 + ":00:00", "end": "9" * 401 + ":00:00", "line": "x"}]),
+    "no list": "7",
+}
+
+
+@pytest.mark.parametrize("harm", ["missing", *STRANGE])
 def test_subtitles_that_cannot_be_read_leave_the_video_out_by_name(harm, opened, mini, pocket, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(mini("longvideobench"), folder)
@@ -110,13 +122,34 @@ def test_subtitles_that_cannot_be_read_leave_the_video_out_by_name(harm, opened,
     if harm == "missing":
         path.unlink()
     else:
-        path.write_text("[{" if harm == "damaged" else json.dumps([{"start": "soon", "end": "later", "line": "x"}]))
+        path.write_text(STRANGE[harm])
     benchmark = opened("longvideobench", folder, recipe="infinipot-v/longvideobench-subtitles")
     with pytest.raises(BrokenVideo, match="v0_en.json"):
         benchmark.sized(benchmark.items()[0], pocket)
     log = RecordLog(tmp_path / "r.jsonl", settings_of(benchmark, pocket))
     run_logged(benchmark, pocket, contenders(["sliding-window"], budgets=["300"]), log)
     assert [left.what for left in log.left] == ["videos/v0.mp4"] and len(log.records()) == 2
+
+
+def test_half_a_character_is_said_as_a_question_mark(opened, mini, pocket, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(mini("longvideobench"), folder)
+    (folder / "subtitles" / "v0_en.json").write_text('[{"timestamp": [1.0, 2.0], "text": "smile \\ud83d"}]')
+    benchmark = opened("longvideobench", folder, recipe="infinipot-v/longvideobench-subtitles")
+    assert heard(benchmark, benchmark.items()[0], pocket) == {1.5: "smile ?"}
+
+
+def test_a_run_with_other_subtitles_is_another(opened, mini, pocket, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(mini("videomme"), folder)
+    before, silent = (
+        settings_of(opened("videomme", folder, recipe=f"infinipot-v/{name}"), pocket)
+        for name in ("videomme-subtitles", "videomme")
+    )
+    assert before["subtitles"]["files"] == 2 and "subtitles" not in silent
+    (folder / "subtitle" / "yt_2.srt").unlink()
+    after = settings_of(opened("videomme", folder, recipe="infinipot-v/videomme-subtitles"), pocket)
+    assert after["subtitles"]["files"] == 1 and after["subtitles"]["digest"] != before["subtitles"]["digest"]
 
 
 def test_records_without_the_fields_are_left_out_where_they_are_needed(opened, mini, tmp_path):

@@ -42,6 +42,8 @@ class FieldBenchmark(Benchmark):
     """Files of the layout that hold records; the first that exists of each `|` is read."""
     streaming: ClassVar[bool] = False
     """Whether questions come on the way. If not, the whole video is watched first, in frames evenly spread."""
+    subtitles: ClassVar[str] = ""
+    """The folder of subtitles, where the layout has one."""
     judged: ClassVar[bool] = False
     """Whether a judge decides; until it has, no reply counts as right."""
 
@@ -70,7 +72,15 @@ class FieldBenchmark(Benchmark):
         """The recipe, and a digest of the records that were read: the folder may move."""
         self.items()  # some find out there which files they read
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._files)).hexdigest()[:16]
-        return {"benchmark": self.name, "records": digest, "limit": self.limit, "recipe": self.recipe.as_json()}
+        heard = {"subtitles": self._heard()} if self.recipe.text_tokens else {}
+        recipe = self.recipe.as_json()
+        return {"benchmark": self.name, "records": digest, "limit": self.limit, "recipe": recipe, **heard}
+
+    def _heard(self) -> dict[str, object]:
+        """How many files of subtitles there are, and a digest of their names and sizes."""
+        files = sorted(path for path in (self.data / self.subtitles).glob("*") if path.is_file())
+        listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in files)
+        return {"files": len(files), "digest": hashlib.sha256(listing.encode(errors="replace")).hexdigest()[:16]}
 
     def _annotation(self, names: str) -> Path:
         found = [path for name in names.split("|") for path in sorted(self.data.glob(name)) if path.is_file()]
@@ -189,7 +199,7 @@ class FieldBenchmark(Benchmark):
         """Decode the video at the recipe's rate, with what is said; times count from the clip's start."""
         with self._clips[item.name].frames() as (frames, self._source):
             cues = self._said(item)
-            yield captioned(frames, cues, covered=True) if cues else frames
+            yield captioned(frames, cues, shown=True) if cues else frames
 
     def _said(self, item: Item) -> list[Cue]:
         return self.cues(item) if self.recipe.text_tokens else []

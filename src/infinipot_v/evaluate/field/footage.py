@@ -11,8 +11,7 @@ import numpy as np
 
 from infinipot_v.evaluate.base import BrokenVideo
 from infinipot_v.evaluate.field.recipes import Recipe
-from infinipot_v.models.base import Model
-from infinipot_v.moment import MOST_TEXT
+from infinipot_v.models.base import MOST_TEXT, Model
 from infinipot_v.sources import Source, open_source
 from infinipot_v.sources.cues import Cue
 from infinipot_v.types import Frame, UserError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +24,15 @@ PHRASES = (
     "The correct option is", "Best answer:", "Best option:",
 )  # fmt: skip
 
+STRANGE = (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a file of subtitles may raise that is none."""
+
 
 class LongVideoBench(FieldBenchmark):
     """1,337 questions; the kind is the category, the group the bin of the video's length in seconds."""
 
     name = "longvideobench"
+    subtitles: ClassVar[str] = "subtitles"
     layout: ClassVar[str] = "lvb_val.json and videos/<video>.mp4"
     annotations: ClassVar[tuple[str, ...]] = ("lvb_val.json",)
 
@@ -54,10 +59,10 @@ class LongVideoBench(FieldBenchmark):
     def cues(self, item: Item) -> list[Cue]:
         """Of `subtitles/<subtitle_path>`, moved by the record's own offset."""
         name, start = self._subtitles[item.name]
-        path = self.data / "subtitles" / name
+        path = self.data / self.subtitles / name
         try:
             return [cue for row in content_of(path) if (cue := _cue(row, start, item.seconds))]
-        except (OSError, TypeError, KeyError, ValueError) as error:
+        except STRANGE as error:
             raise BrokenVideo(f"the subtitles {path.name} cannot be read ({error})") from error
 
     def prompt(self, asked: Asked) -> str:
@@ -90,8 +95,10 @@ def _cue(row: Mapping[str, Any], offset: float, duration: float) -> Cue | None:
         end = end if isinstance(end, float) else duration + offset
     else:
         start, end = _seconds(row["start"]), _seconds(row["end"])
-    text = str(row["text"] if "timestamp" in row else row["line"])
-    return Cue(start - offset, end - offset, text) if end > start else None
+    text = row["text"] if "timestamp" in row else row["line"]
+    if not (isinstance(text, str) and math.isfinite(start) and math.isfinite(end)):
+        raise TypeError(f"{row} is no line")
+    return Cue(start - offset, end - offset, text.encode(errors="replace").decode()) if end > start else None
 
 
 def _seconds(clock: str) -> float:

@@ -33,6 +33,7 @@ class VideoMME(FieldBenchmark):
     """
 
     name = "videomme"
+    subtitles: ClassVar[str] = "subtitle"
     layout: ClassVar[str] = "videomme/test-*.parquet (or test.json) and data/<videoID>.mp4"
     annotations: ClassVar[tuple[str, ...]] = (
         "videomme/test*.parquet|test*.parquet|data/test*.parquet|*.parquet|videomme/test.json|test.json|*.jsonl",
@@ -59,12 +60,12 @@ class VideoMME(FieldBenchmark):
 
     def cues(self, item: Item) -> list[Cue]:
         """Of `subtitle/<videoID>.srt`; some videos have none. Raises `UserError` where no video has."""
-        folder = self.data / "subtitle"
+        folder = self.data / self.subtitles
         if not folder.is_dir():
             raise UserError(f"{folder} is missing: unpack subtitle.zip there, or take a recipe without subtitles")
         path = folder / f"{self.clip_of(item).path.stem}.srt"
         try:
-            return read_cues(path) if path.exists() else []
+            return read_cues(path) if path.exists() and path.stat().st_size else []
         except UserError as error:
             raise BrokenVideo(str(error)) from error
 
