@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "nearest": set(),
     "budget": {"types"},
     "policies": {"types", "nearest", "policies"},
-    "sources": {"types", "sources"},
+    "sources": BASE | {"sources"},
     "positions": {"types", "positions"},
     "peak": set(),
     "cache": BASE | {"budget", "policies", "positions", "cache"},

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 def source_of(video: Path, footage: Footage) -> Source:
     """Open what is to be watched."""
     from infinipot_v.sources import open_source
+    from infinipot_v.sources.ahead import FRAMES
 
     paths = [video, *footage.then] if footage.then else video
-    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end)
+    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end, ahead=FRAMES)
 
 
 def stretch_of(paths: list[Path], footage: Footage) -> Stretch:

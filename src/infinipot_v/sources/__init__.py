@@ -15,6 +15,7 @@ def open_source(
     fps: float = 1.0,
     start: float | None = None,
     end: float | None = None,
+    ahead: int = 0,
 ) -> Source:
     """Open a video file, a folder of images, an image, or several of these as one stream.
 
@@ -22,9 +23,12 @@ def open_source(
     sampled by its timestamps. An image stands for `1 / fps` seconds; those of a folder follow one another in the
     natural order of their names. Of several paths, each begins where the one before it ended.
 
+    While the caller works on a frame, a thread makes up to `ahead` of the next ones; nothing else changes by it, and
+    with 0 there is no thread. The command line has 8 (`sources.ahead.FRAMES`).
+
     Use it in a `with` statement. Raises `UserError`, one line with the remedy, for a path that cannot be watched, a
     rate that is not above 0, or an empty range; while iterating, when not one frame could be given.
     """
     from infinipot_v.sources.opening import open_any
 
-    return open_any(path, fps, start, end)
+    return open_any(path, fps, start, end, ahead)

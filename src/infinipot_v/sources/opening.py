@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from infinipot_v.sources.ahead import Ahead
 from infinipot_v.sources.chain import Chain, Part
 from infinipot_v.sources.source import Source, Span
 from infinipot_v.types import UserError
@@ -18,10 +19,20 @@ RAW_JPEGS = {".mjpeg", ".mjpg"}
 
 
 def open_any(
-    path: Pathlike | Sequence[Pathlike], fps: float = 1.0, start: float | None = None, end: float | None = None
+    path: Pathlike | Sequence[Pathlike],
+    fps: float = 1.0,
+    start: float | None = None,
+    end: float | None = None,
+    ahead: int = 0,
 ) -> Source:
     """See `infinipot_v.sources.open_source`."""
-    span = Span(fps, start, end)
+    if not isinstance(ahead, int) or ahead < 0:
+        raise UserError(f"ahead is {ahead!r}: give a number of frames, 0 for no thread")
+    source = _opened(path, Span(fps, start, end))
+    return Ahead(source, ahead) if ahead else source
+
+
+def _opened(path: Pathlike | Sequence[Pathlike], span: Span) -> Source:
     if isinstance(path, list | tuple):
         source: Source = _chain([_path(one) for one in path], span)
     else:

@@ -12,6 +12,7 @@ import numpy as np
 from infinipot_v.evaluate.base import BrokenVideo
 from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.sources import Source, open_source
+from infinipot_v.sources.ahead import FRAMES
 from infinipot_v.types import Frame, UserError
 
 STILLS_FPS = 1.0
@@ -92,7 +93,7 @@ class Clip:
 def opened(clip: Clip) -> Iterator[Source]:
     """Open a clip. Raises `BrokenVideo` where that is not possible."""
     try:
-        source = open_source(clip.path, fps=clip.rate, start=clip.start, end=clip.end)
+        source = open_source(clip.path, fps=clip.rate, start=clip.start, end=clip.end, ahead=FRAMES)
     except UserError as error:
         raise BrokenVideo(str(error)) from error
     with source:
