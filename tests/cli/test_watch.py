@@ -111,16 +111,33 @@ def decoders(monkeypatch, at: int, act) -> list[str]:
     return names
 
 
-def at_ctrl_c_wait_for(event: threading.Event) -> None:
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    event.wait(60)
+def press_ctrl_c(until: threading.Event) -> None:
+    """Again and again: one that comes in the very moment of going to wait is only heard after the waiting."""
+    while not until.wait(0.02):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
+@pytest.fixture
+def one_ctrl_c():
+    """However often it is pressed, it interrupts once."""
+    came = []
+
+    def interrupt(number, _frame):
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("one_ctrl_c")
 @pytest.mark.parametrize("command", ["watch", "ask"])
 def test_ctrl_c_while_a_frame_takes_for_ever(clip, folder, run, monkeypatch, command):
     """It is decoded in a thread, which has come further than what is watched; and that is over when the command is."""
     going_on = threading.Event()
-    names = decoders(monkeypatch, 30, partial(at_ctrl_c_wait_for, going_on))
+    names = decoders(monkeypatch, 30, partial(press_ctrl_c, going_on))
     usual = Reader.close
     monkeypatch.setattr(Reader, "close", lambda reader: (going_on.set(), usual(reader))[1])
     arguments = ("--save", FILE) if command == "watch" else ("What is it?", *SHORT)

@@ -414,17 +414,34 @@ def test_a_program_that_leaves_it_open_ends(footage: dict[str, Any], fps: float)
 # Ctrl-C ---------------------------------------------------------------------------------------------------------------
 
 
-def press_ctrl_c() -> None:
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+def press_ctrl_c(until: threading.Event) -> None:
+    """Again and again: one that comes in the very moment of going to wait is only heard after the waiting."""
+    while not until.wait(0.02):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
+@pytest.fixture
+def one_ctrl_c() -> Iterator[None]:
+    """However often it is pressed, it interrupts once."""
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("one_ctrl_c")
 def test_ctrl_c_reaches_who_waits_for_a_frame_that_takes_for_ever() -> None:
     going_on = threading.Event()
 
     def press(number: int) -> None:
         if number == 4:
-            press_ctrl_c()
-            going_on.wait(LONG)
+            press_ctrl_c(going_on)
 
     counting, taken = Counting(9, press), []
     with Ahead(counting, 1) as source:
@@ -437,6 +454,7 @@ def test_ctrl_c_reaches_who_waits_for_a_frame_that_takes_for_ever() -> None:
     assert (counting.closed, readers()) == (1, [])
 
 
+@pytest.mark.usefixtures("one_ctrl_c")
 def test_ctrl_c_ends_the_waiting_of_close_and_closing_again_waits_again() -> None:
     begun, going_on = threading.Event(), threading.Event()
 
@@ -445,8 +463,7 @@ def test_ctrl_c_ends_the_waiting_of_close_and_closing_again_waits_again() -> Non
             begun.set()
             while source._token is not None:
                 pass
-            press_ctrl_c()
-            going_on.wait(LONG)
+            press_ctrl_c(going_on)
 
     counting = Counting(9, press)
     source = Ahead(counting, 8)
@@ -472,7 +489,7 @@ class AtOpcode:
         self.at, self.count = set(at), 0
 
     def __call__(self, frame: FrameType, event: str, _argument: object) -> Any:
-        if frame.f_code.co_filename not in self.FILES or frame.f_code.co_name in ("interrupted", "press_ctrl_c"):
+        if frame.f_code.co_filename not in self.FILES or frame.f_code.co_name == "interrupted":
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
