@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "naming": set(),
     "budget": {"types"},
     "policies": {"types", "nearest", "policies"},
-    "sources": {"types", "sources"},
+    "sources": BASE | {"sources"},
     "positions": {"types", "positions"},
     "peak": set(),
     "cache": BASE | {"budget", "naming", "policies", "positions", "cache"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from infinipot_v.bench import stream
+from infinipot_v.bench import overlap, stream
 from infinipot_v.bench.footage import Footage
 from infinipot_v.bench.notebook import Notebook
 from infinipot_v.bench.parts import PARTS, Stopwatch
@@ -17,6 +18,7 @@ from infinipot_v.bench.subject import Subject
 from infinipot_v.bench.timing import Deadline, TimeUp
 from infinipot_v.models.stand_in import stand_in
 from infinipot_v.policies.infinipot_v import InfiniPotV
+from infinipot_v.sources.file import VideoFile
 from tests.bench.conftest import SMALL
 from tests.videos import write_video
 
@@ -115,7 +117,7 @@ def test_whole_periods_of_a_full_memory_are_counted(subject):
 
 
 def test_live(subject, pages, tmp_path):
-    notebook, row, _ = pages
+    notebook, row, result = pages
     footage = Footage.of(write_video(tmp_path / "clip.mp4", frames=40, fps=10), 2.0)
     assert footage.about == {"file": "clip.mp4", "fps": 2.0, "frame": list(footage.size), "seconds": 4.0}
     seconds = [frame.seconds for frame, _ in zip(footage.frames(), range(20), strict=False)]
@@ -126,6 +128,35 @@ def test_live(subject, pages, tmp_path):
     rate = row("steps-per-second").median * small.model.frames_per_step
     assert row("times-real-time").median == pytest.approx(rate / 2.0, rel=1e-3)
     assert row("sustainable-fps").median > 0 and "bound by " in row("sustainable-fps").note
+    for way, ahead in overlap.WAYS.items():
+        assert row(way).n == SMALL.repeats and row(way).note == f"8 frames at 2 fps a turn, {ahead} decoded ahead"
+    rates = [row(way).median for way in ("decoded-ahead", "decoded-when-asked")]
+    assert result.ratios["s/m/decoded-ahead over decoded-when-asked"] == pytest.approx(rates[0] / rates[1], rel=1e-3)
+
+
+def test_both_ways_watch_the_same_and_only_one_has_a_thread(subject, tmp_path, monkeypatch, minutes):
+    """A clock that stands still but while a frame is decoded: there it goes on by half a second of four."""
+    footage = Footage.of(write_video(tmp_path / "clip.mp4", frames=40, fps=10), 2.0)
+    small = subject()
+    small = Subject(small.model, footage.size, replace(SMALL, steps=3), footage=footage)
+    monkeypatch.setattr(overlap, "now", lambda device: minutes[0])
+    decoders, usual = set(), VideoFile._give
+
+    def giving(source):
+        decoders.add(threading.current_thread().name)
+        for frame in usual(source):
+            minutes[0] += 0.5
+            yield frame
+
+    monkeypatch.setattr(VideoFile, "_give", giving)
+    for ahead, name in ((0, "MainThread"), (8, "ahead")):
+        session = stream.full_session(small)
+        before = session.report()
+        turn = overlap.Turn(small, session, ahead)
+        assert [turn(), turn()] == [1.0, 1.0] and decoders == {name}
+        report = session.report()
+        assert turn.frames == 6 and report.frames - before.frames == 12 and report.steps - before.steps == 6
+        decoders.clear()
 
 
 def test_the_rate_that_keeps_up():

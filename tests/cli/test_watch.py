@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from infinipot_v import Session, load_model
 from infinipot_v.saving import describe
+from infinipot_v.sources.ahead import Reader
+from infinipot_v.sources.file import VideoFile
 from infinipot_v.sources.stretch import Rest
 from tests.saving.memories import differences
 from tests.videos import write_video
@@ -91,6 +95,61 @@ def test_the_same_video_goes_on_where_it_was_interrupted(clip, folder, run, monk
     assert same(folder, FILE, "whole.ivm.safetensors")
     code, _, err = run("watch", clip, "--resume", FILE)
     assert code == 2 and "has been watched to its end" in err
+
+
+def decoders(monkeypatch, at: int, act) -> list[str]:
+    """The names of the threads that decode; `act` is called there before the frame of that number."""
+    names, usual = [], VideoFile._give
+
+    def giving(source):
+        for number, frame in enumerate(usual(source)):
+            names.append(threading.current_thread().name)
+            if number == at:
+                act()
+            yield frame
+
+    monkeypatch.setattr(VideoFile, "_give", giving)
+    return names
+
+
+def press_ctrl_c(until: threading.Event) -> None:
+    """Again and again: one that comes in the very moment of going to wait is only heard after the waiting."""
+    while not until.wait(0.02):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+@pytest.fixture
+def one_ctrl_c():
+    """However often it is pressed, it interrupts once."""
+    came = []
+
+    def interrupt(number, _frame):
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("one_ctrl_c")
+@pytest.mark.parametrize("command", ["watch", "ask"])
+def test_ctrl_c_while_a_frame_takes_for_ever(clip, folder, run, monkeypatch, command):
+    """It is decoded in a thread, which has come further than what is watched; and that is over when the command is."""
+    going_on = threading.Event()
+    names = decoders(monkeypatch, 30, partial(press_ctrl_c, going_on))
+    usual = Reader.close
+    monkeypatch.setattr(Reader, "close", lambda reader: (going_on.set(), usual(reader))[1])
+    arguments = ("--save", FILE) if command == "watch" else ("What is it?", *SHORT)
+    code, out, err = run(command, clip, *arguments, "--model", folder, *SMALL, "--json")
+    assert code == 0, err
+    video = json.loads(out)["video"]
+    assert video["interrupted"] and 0 < video["frames"] <= 30
+    assert set(names) == {"ahead"} and len(names) == 31
+    assert "ahead" not in [thread.name for thread in threading.enumerate()]
+    if command == "watch":
+        assert describe(FILE).report.frames == video["frames"]
 
 
 def test_what_was_left_out_at_the_end_can_be_watched_later(clip, folder, run):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
 
-from infinipot_v.bench import flat
+from infinipot_v.bench import flat, overlap
 from infinipot_v.bench.feeding import Feed, without_prefill
 from infinipot_v.bench.models import model_cases
 from infinipot_v.bench.notebook import Notebook
@@ -68,6 +68,7 @@ def measure(subject: Subject, notebook: Notebook) -> None:
     notebook.row("steps-per-second", [1000 * steps / everything], "steps/s", f"{steps} steps, compactions included")
     if subject.footage is not None:
         _write_live(subject, notebook, watched)
+        overlap.measure(subject, notebook, {way: full_session(subject) for way in overlap.WAYS})
 
 
 def _write_steps(notebook: Notebook, name: str, values: list[float]) -> None:
@@ -163,6 +164,7 @@ STREAM = Bench(
         "weights": "random, except those of pocket, which are its own; every figure is one of time or memory",
         "stream": HOW,
         "live": "with --video: the file is decoded as it is watched, over and over; nothing runs beside anything else",
+        "decoded-ahead": overlap.HOW,
         "flat": flat.HOW,
     },
     sizes=Sizes(budgets=(2_048,), steps=48, flat_steps=20_000, block=1, repeats=15, seen=(1,), answer_seen=1),

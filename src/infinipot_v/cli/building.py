@@ -33,9 +33,12 @@ TEXT_TOKENS = 64
 def source_of(video: Path, footage: Footage) -> Source:
     """Open what is to be watched."""
     from infinipot_v.sources import open_source
+    from infinipot_v.sources.ahead import FRAMES
 
     paths = [video, *footage.then] if footage.then else video
-    return open_source(paths, fps=footage.fps, start=footage.start, end=footage.end, subtitles=footage.subtitles)
+    return open_source(
+        paths, fps=footage.fps, start=footage.start, end=footage.end, subtitles=footage.subtitles, ahead=FRAMES
+    )
 
 
 def stretch_of(paths: list[Path], footage: Footage) -> Stretch:

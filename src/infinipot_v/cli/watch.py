@@ -44,6 +44,7 @@ def watch(
     Ctrl-C ends the watching and saves what was watched; --resume with the same VIDEO goes on at the next frame.
     """
     from infinipot_v.cli import building, reopening
+    from infinipot_v.sources.ahead import FRAMES
     from infinipot_v.sources.stretch import Rest
 
     target = _target(saving)
@@ -54,7 +55,7 @@ def watch(
     else:
         kept = reopening.kept(saving.resume, checkpoint, memory, answers)
         name, stretch = building.named(kept.checkpoint), reopening.stretch_of(kept.contents, paths, footage)
-    with Rest(stretch) as source:
+    with Rest(stretch, ahead=FRAMES) as source:
         model = building.model_of(replace(checkpoint, model=name))
         if saving.resume is None:
             session = building.session_of(model, limits, footage, memory, answers, live=source.duration is None)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from infinipot_v.sources.ahead import Ahead
 from infinipot_v.sources.chain import Chain, Part
 from infinipot_v.sources.source import Source, Span
 from infinipot_v.types import UserError
@@ -26,9 +27,19 @@ def open_any(
     start: float | None = None,
     end: float | None = None,
     subtitles: Pathlike | None = None,
+    ahead: int = 0,
 ) -> Source:
     """See `infinipot_v.sources.open_source`."""
+    if not isinstance(ahead, int) or ahead < 0:
+        raise UserError(f"ahead is {ahead!r}: give a number of frames, 0 for no thread")
     span, cues = Span(fps, start, end), _cues(subtitles, path)
+    source = _opened(path, span)
+    if cues is not None:
+        source = _captioned(source, cues, span)
+    return Ahead(source, ahead) if ahead else source
+
+
+def _opened(path: Pathlike | Sequence[Pathlike], span: Span) -> Source:
     if isinstance(path, list | tuple):
         source: Source = _chain([_path(one) for one in path], span)
     else:
@@ -37,7 +48,7 @@ def open_any(
         source.close()
         what = "the stream" if isinstance(source, Chain) else path
         raise UserError(f"start is {span.start:g} s, but {what} ends at {source.duration:.1f} s: start earlier")
-    return source if cues is None else _captioned(source, cues, span)
+    return source
 
 
 def _cues(subtitles: Pathlike | None, path: Pathlike | Sequence[Pathlike]) -> list[Cue] | None:

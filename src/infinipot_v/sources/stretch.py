@@ -97,11 +97,14 @@ class Stretch:
 
 
 class Rest:
-    """The `Source` of a stretch: its frames behind `last`, in the stream's time. Raises `UserError` for none left."""
+    """The `Source` of a stretch: its frames behind `last`, in the stream's time. Raises `UserError` for none left.
 
-    def __init__(self, stretch: Stretch) -> None:
+    `ahead` is that of `open_source`; how far the stretch has come, frames that were given say, and none that wait.
+    """
+
+    def __init__(self, stretch: Stretch, ahead: int = 0) -> None:
         self.stretch, self.over = stretch, False
-        self._source = _opened(stretch)
+        self._source = _opened(stretch, ahead)
 
     @property
     def duration(self) -> float | None:
@@ -149,11 +152,13 @@ class Rest:
         self._source.close()
 
 
-def _opened(stretch: Stretch) -> Source:
+def _opened(stretch: Stretch, ahead: int) -> Source:
     paths: str | list[str] = stretch.paths[0] if len(stretch.paths) == 1 else list(stretch.paths)
     span = stretch.span
     try:
-        return open_source(paths, fps=span.fps, start=span.start, end=span.end, subtitles=stretch.subtitles)
+        return open_source(
+            paths, fps=span.fps, start=span.start, end=span.end, subtitles=stretch.subtitles, ahead=ahead
+        )
     except UserError:
         if stretch.last is None:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 
 import pytest
 
@@ -14,6 +15,7 @@ from infinipot_v.evaluate.field.recipes import Recipe, recipe_of, recipes
 from infinipot_v.evaluate.field.report import summary, table
 from infinipot_v.evaluate.field.running import run_logged, settings_of
 from infinipot_v.evaluate.records import RecordLog
+from infinipot_v.sources.file import VideoFile
 from infinipot_v.types import UserError
 from tests.evaluate.field.answerers import Answerer
 from tests.evaluate.field.minis import MINIS, OPTIONS
@@ -219,6 +221,22 @@ def test_special_tokens_and_questions_that_are_too_long_do_not_stop_a_run(opened
     assert [row["refused"] for row in result["cost"]] == [1, 1] and result["rows"][0]["n"] == 15
     refused = [record for record in log.records() if record.finish == "refused"]
     assert all(record.reply == "" and not record.parsed and not record.correct for record in refused)
+
+
+def test_videos_are_decoded_ahead_and_closed(opened, pocket, monkeypatch):
+    names, usual = set(), VideoFile._give
+
+    def giving(source):
+        for frame in usual(source):
+            names.add(threading.current_thread().name)
+            yield frame
+
+    monkeypatch.setattr(VideoFile, "_give", giving)
+    benchmark = opened("videomme")
+    item = benchmark.sized(next(iter(benchmark.items())), pocket)
+    with benchmark.frames(item) as frames:
+        assert next(frames).seconds == 0.0 and names == {"ahead"}
+    assert "ahead" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_damage_in_mid_video_is_told(opened, mini, pocket, tmp_path):

@@ -13,6 +13,7 @@ from infinipot_v.evaluate.base import BrokenVideo
 from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.models.base import MOST_TEXT, Model
 from infinipot_v.sources import Source, open_source
+from infinipot_v.sources.ahead import FRAMES
 from infinipot_v.sources.cues import Cue
 from infinipot_v.types import Frame, UserError
 
@@ -94,7 +95,7 @@ class Clip:
 def opened(clip: Clip) -> Iterator[Source]:
     """Open a clip. Raises `BrokenVideo` where that is not possible."""
     try:
-        source = open_source(clip.path, fps=clip.rate, start=clip.start, end=clip.end)
+        source = open_source(clip.path, fps=clip.rate, start=clip.start, end=clip.end, ahead=FRAMES)
     except UserError as error:
         raise BrokenVideo(str(error)) from error
     with source:
