@@ -34,9 +34,11 @@ def test_rows_and_ratios(subject, pages, family):
     for ours in names[2:]:
         for other in names[:2]:
             first = f"s/m/first-token, {other} over {ours}"
-            assert {first, f"{first}, predicted", f"{first}, predicted with copies"} <= result.ratios.keys()
+            assert {first, f"{first}, predicted", f"{first}, predicted with all costs"} <= result.ratios.keys()
             assert result.ratios[f"{first}, predicted"] >= 1
             assert result.ratios[f"s/m/tokens-per-second, {ours} over {other}, predicted"] >= 1
+            assert result.ratios[f"{first}, predicted with all costs"] > 0
+    assert row("machine/fixed-token").median >= 0 and row("machine/fixed-question").median >= 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)

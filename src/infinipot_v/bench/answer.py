@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 from infinipot_v.bench import prefill
 from infinipot_v.bench.arithmetic import Machine, Need, measured, seconds
@@ -87,11 +89,33 @@ def rates(answers: list[Answer]) -> list[float]:
     return [(a.tokens - 1) / (a.seconds - a.first_token_seconds) for a in answers]
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """Seconds that a question of `tokens` tokens, and every further token, take beside arithmetic and bytes."""
+
+    tokens: int
+    question: float
+    token: float
+
+    @classmethod
+    def of(cls, subject: Subject, need: Need, machine: Machine) -> Fixed:
+        """Measured behind a step or two, where next to nothing is held."""
+        session = filled(subject, partial(subject.session, "full", block=1), subject.step_tokens)
+        tokens = len(Dialogue(subject.model.prompt, None).prepare(QUESTION, 4096, 1).ids)
+        answers, held = asked(subject, {"": session})[""], session.report().held_tokens
+        first, each = median(a.first_token_seconds for a in answers), 1 / median(rates(answers))
+        least = [seconds(need, machine, queries, held) for queries in (tokens, 1)]
+        return cls(tokens, max(0.0, first - least[0]), max(0.0, each - least[1]))
+
+
 def _compare(
     subject: Subject, notebook: Notebook, sessions: dict[str, Watcher], answers: dict[str, list[Answer]]
 ) -> None:
-    """Each of ours against both full caches: measured, predicted, and predicted with the copies that caches make."""
+    """Each of ours against both full caches: measured, predicted, and predicted with all that a pass costs."""
     machine, need = measured(subject.model), Need.of(subject.model)
+    fixed = Fixed.of(subject, need, machine)
+    notebook.row("machine/fixed-question", [1000 * fixed.question], "ms", f"{fixed.tokens} tokens")
+    notebook.row("machine/fixed-token", [1000 * fixed.token], "ms", "Python, launches, small matrices")
     for what, rates_of in (("product", (machine.flops, machine.bytes)),
                            ("attention", (machine.attention_flops, machine.attention_bytes))):  # fmt: skip
         notebook.row(f"machine/{what}-arithmetic", [rates_of[0] / 1e9], "GFLOP/s", "many queries, the model's dtype")
@@ -102,21 +126,21 @@ def _compare(
             firsts = [[a.first_token_seconds for a in answers[name]] for name in (other, ours)]
             notebook.ratio(f"first-token, {other} over {ours}", *firsts)
             notebook.ratio(f"tokens-per-second, {ours} over {other}", rates(answers[ours]), rates(answers[other]))
-            _predict(subject, notebook, need, machine, {name: sessions[name] for name in (other, ours)})
+            _predict(notebook, need, machine, fixed, {name: sessions[name] for name in (other, ours)})
 
 
-def _predict(subject: Subject, notebook: Notebook, need: Need, machine: Machine, pair: dict[str, Watcher]) -> None:
+def _predict(notebook: Notebook, need: Need, machine: Machine, fixed: Fixed, pair: dict[str, Watcher]) -> None:
     (other, full), (ours, small) = pair.items()
-    held = [session.report().held_tokens for session in (full, small)]
-    question = len(Dialogue(subject.model.prompt, None).prepare(QUESTION, 4096, 1).ids)
-    copies = [copies_of(session) for session in (full, small)]
-    for note, moved in (("predicted", [0.0, 0.0]), ("predicted with copies", copies)):
-        for what, queries in ((f"first-token, {other} over {ours}", question),
-                              (f"tokens-per-second, {ours} over {other}", 1)):  # fmt: skip
-            whole = note != "predicted"
-            stock = [whole and not isinstance(session, Session) for session in (full, small)]
-            both = [seconds(need, machine, queries, n, m, stock=s) for n, m, s in zip(held, moved, stock, strict=True)]
-            notebook.ratio(f"{what}, {note}", both[:1], both[1:])
+    for what, queries, more in ((f"first-token, {other} over {ours}", fixed.tokens, fixed.question),
+                                (f"tokens-per-second, {ours} over {other}", 1, fixed.token)):  # fmt: skip
+        held = [(session, session.report().held_tokens) for session in (full, small)]
+        least = [seconds(need, machine, queries, tokens) for _, tokens in held]
+        whole = [
+            more + seconds(need, machine, queries, tokens, copies_of(session), stock=not isinstance(session, Session))
+            for session, tokens in held
+        ]
+        notebook.ratio(f"{what}, predicted", least[:1], least[1:])
+        notebook.ratio(f"{what}, predicted with all costs", whole[:1], whole[1:])
 
 
 def copies_of(session: Watcher) -> float:
@@ -133,9 +157,10 @@ ANSWER = Bench(
         "weights": "random; every figure is one of speed",
         "answer": HOW,
         "predicted": "bench/arithmetic.py: the slower of arithmetic and memory, for the weights and for the keys and "
-        "values, at the rates that products and attention were measured to reach here; with copies: Hugging Face's "
-        "growing cache reads and writes all keys and values with every token, and its query heads read those of their "
-        "group each for itself; compact positions read and write all keys",
+        "values, at the rates that products and attention were measured to reach here; with all costs: "
+        "Hugging Face's growing cache reads and writes all keys and values with every token, and its query heads read "
+        "those of their group each for itself; compact positions read and write all keys; and what a pass costs behind "
+        "a step or two, beside its arithmetic",
         "prefill": prefill.HOW,
     },
     sizes=Sizes(budgets=(12_500, 3_125), seen=(1,), answer_seen=50_000, answer_tokens=16, repeats=5),

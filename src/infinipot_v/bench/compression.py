@@ -26,8 +26,9 @@ from infinipot_v.types import Grid, UserError
 GRID = Grid(8, 16)
 """128 tokens a step, as `Session` has them by default."""
 
-SHARES = ((0.75, 0.125), (0.5, 0.25))
-"""(keep, recent): the paper's defaults, and twice the present in half the memory."""
+SHARES = ((0.75, 0.125), (0.5, 0.25), (0.5, 0.125))
+"""(keep, recent): the paper's defaults; half the memory with twice the present, which is then all of TaR's share, so
+that nothing is compared; and half the memory with the paper's present."""
 
 COLD = 2**28
 """Bytes written before every repeat, so that nothing of the last one is left in a CPU's caches."""

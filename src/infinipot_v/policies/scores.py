@@ -284,8 +284,8 @@ def combine(van: Tensor, tar: Tensor, recent: Tensor, picks: int, keep: int) -> 
     `tar` is -inf where a slot is no candidate (text, recents). Returns int64 `[heads, keep]`, ascending.
     Departure: the override is +inf in float32; the authors' "max + 1" rounds back to max in bf16.
     """
-    picked = _best(tar, min(picks, tar.shape[1])) & ~tar.isneginf()
-    return top_slots(van.masked_fill(picked | recent, torch.inf), keep)
+    picked = _best(tar, min(picks, tar.shape[1])).logical_and_(tar > -torch.inf)
+    return top_slots(van.masked_fill(picked.logical_or_(recent), torch.inf), keep)
 
 
 def top_slots(scores: Tensor, keep: int) -> Tensor:
@@ -308,7 +308,7 @@ def _best(scores: Tensor, keep: int) -> Tensor:
         return torch.zeros_like(scores, dtype=torch.bool)
     threshold = _highest(scores, keep)
     kept = scores >= threshold
-    if int(kept.sum()) == len(scores) * keep:
+    if int(kept.count_nonzero()) == len(scores) * keep:
         return kept
     above, tied = scores > threshold, scores == threshold
     left = keep - above.sum(dim=1, keepdim=True)
