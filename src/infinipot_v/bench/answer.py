@@ -112,7 +112,7 @@ def _compare(
     subject: Subject, notebook: Notebook, sessions: dict[str, Watcher], answers: dict[str, list[Answer]]
 ) -> None:
     """Each of ours against both full caches: measured, predicted, and predicted with all that a pass costs."""
-    machine, need = measured(subject.model), Need.of(subject.model)
+    machine, need = measured(subject.model, slots=subject.sizes.answer_seen), Need.of(subject.model)
     fixed = Fixed.of(subject, need, machine)
     notebook.row("machine/fixed-question", [1000 * fixed.question], "ms", f"{fixed.tokens} tokens")
     notebook.row("machine/fixed-token", [1000 * fixed.token], "ms", "Python, launches, small matrices")

@@ -19,7 +19,7 @@ MATRIX = (16384, 4096)
 """Of the product that is timed: 128 MiB in bf16, more than any cache holds."""
 
 SLOTS = 16384
-"""Keys that attention is timed over."""
+"""Keys that attention is timed over, where nothing else is said."""
 
 MANY = 64
 """Queries of the products whose arithmetic is timed: about a question's length."""
@@ -88,13 +88,13 @@ def seconds(
     return weights + attention + copies * memory / machine.bytes
 
 
-def measured(model: Model, repeats: int = 5) -> Machine:
+def measured(model: Model, repeats: int = 15, slots: int = SLOTS) -> Machine:
     """The rates, at their best: products of one row and of some with a matrix; attention of one query and of some."""
     device, dtype = model.device, model.hf.dtype
     (heads, dim), groups = kv_heads(model), model.text_config.num_attention_heads // kv_heads(model)[0]
     matrix = torch.randn(MATRIX, device=device).to(dtype)
     rows = torch.randn(MANY, MATRIX[1], device=device).to(dtype)
-    keys, values = torch.randn(2, 1, heads, SLOTS, dim, device=device).to(dtype)
+    keys, values = torch.randn(2, 1, heads, slots, dim, device=device).to(dtype)
     queries = torch.randn(1, heads, groups * MANY, dim, device=device).to(dtype)
     with torch.no_grad():
         one = _best(lambda: F.linear(rows[:1], matrix), device, repeats)
@@ -106,7 +106,7 @@ def measured(model: Model, repeats: int = 5) -> Machine:
     return Machine(
         flops=2 * MANY * matrix.numel() / many,
         bytes=matrix.nbytes / one,
-        attention_flops=4 * queries.numel() * SLOTS / looks,
+        attention_flops=4 * queries.numel() * slots / looks,
         attention_bytes=(keys.nbytes + values.nbytes) / look,
         stock_bytes=(keys.nbytes + values.nbytes) / stock,
     )
