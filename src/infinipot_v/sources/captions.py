@@ -6,11 +6,9 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from infinipot_v.sources.cues import Cue
-from infinipot_v.sources.source import Source
+from infinipot_v.sources.source import Around, Source
 from infinipot_v.types import Frame
 
 
@@ -61,49 +59,18 @@ def _saying(frame: Frame, cues: Sequence[Cue]) -> Frame:
     return replace(frame, text=text) if cues else frame
 
 
-class Captioned:
+class Captioned(Around):
     """A `Source` whose frames say the cues; see `captioned`. Times of cues are those of the source."""
 
     def __init__(self, source: Source, cues: Sequence[Cue], stands: float = math.inf) -> None:
         end = math.inf if source.duration is None else source.duration
-        self._source = source
+        super().__init__(source)
         self._frames = captioned(source, [cue for cue in cues if cue.middle < end], stands=stands)
-
-    @property
-    def duration(self) -> float | None:
-        """See `Source`."""
-        return self._source.duration
-
-    @property
-    def expected_frames(self) -> int | None:
-        """See `Source`."""
-        return self._source.expected_frames
-
-    @property
-    def damaged(self) -> int:
-        """See `Source`."""
-        return self._source.damaged
-
-    @property
-    def damage(self) -> str | None:
-        """See `Source`."""
-        return self._source.damage
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Frame:
         return next(self._frames)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """See `Source`."""
         self._frames.close()
-        self._source.close()
+        super().close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +72,7 @@ class Chain(OnePass):
             with self._open_one(path, self.span.since(offset)) as self._part:
                 for frame in self._frames_of(self._part, reasons):
                     given += 1
-                    yield Frame(frame.pixels, offset + frame.seconds)
+                    yield replace(frame, seconds=offset + frame.seconds)
             offset += self._part.ends or 0.0
             self._damage, self._part = self._damages(), None
         self.ends = offset

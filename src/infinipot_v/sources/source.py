@@ -142,3 +142,48 @@ class OneFile(OnePass):
     def damage(self) -> str | None:
         """The same in one line; None if there is none."""
         return str(self._harm) or None
+
+
+class Around(ABC):
+    """A `Source` around another one: it says what that says of itself, and closing it closes that."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def duration(self) -> float | None:
+        """See `Source`."""
+        return self._source.duration
+
+    @property
+    def expected_frames(self) -> int | None:
+        """See `Source`."""
+        return self._source.expected_frames
+
+    @property
+    def damaged(self) -> int:
+        """See `Source`."""
+        return self._source.damaged
+
+    @property
+    def damage(self) -> str | None:
+        """See `Source`."""
+        return self._source.damage
+
+    def __iter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> Frame: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._source.close()

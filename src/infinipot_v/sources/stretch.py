@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from infinipot_v.sources import open_source
-from infinipot_v.sources.source import Source, Span
+from infinipot_v.sources.source import Around, Source, Span
 from infinipot_v.sources.times import TOLERANCE
 from infinipot_v.types import Frame, UserError
 
@@ -96,7 +95,7 @@ class Stretch:
         return replace(self, span=replace(self.span, end=end), over=False)
 
 
-class Rest:
+class Rest(Around):
     """The `Source` of a stretch: its frames behind `last`, in the stream's time. Raises `UserError` for none left.
 
     `ahead` is that of `open_source`; how far the stretch has come, frames that were given say, and none that wait.
@@ -104,31 +103,13 @@ class Rest:
 
     def __init__(self, stretch: Stretch, ahead: int = 0) -> None:
         self.stretch, self.over = stretch, False
-        self._source = _opened(stretch, ahead)
+        super().__init__(_opened(stretch, ahead))
 
     @property
     def duration(self) -> float | None:
         """See `Source`."""
         duration = self._source.duration
         return None if duration is None else duration + self.stretch.offset
-
-    @property
-    def expected_frames(self) -> int | None:
-        """See `Source`."""
-        return self._source.expected_frames
-
-    @property
-    def damaged(self) -> int:
-        """See `Source`."""
-        return self._source.damaged
-
-    @property
-    def damage(self) -> str | None:
-        """See `Source`."""
-        return self._source.damage
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Frame:
         for frame in self._source:
@@ -138,18 +119,6 @@ class Rest:
                 return replace(frame, seconds=frame.seconds + self.stretch.offset)
         self.over = True
         raise StopIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._source.close()
 
 
 def _opened(stretch: Stretch, ahead: int) -> Source:
