@@ -64,3 +64,18 @@ def interruptible() -> Iterator[None]:
 def torch_threads() -> None:
     """Tiny models lose time to threads, and several test runs share a machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def one_ctrl_c() -> Iterator[None]:
+    """However often it is pressed, it interrupts once."""
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)

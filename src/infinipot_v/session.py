@@ -301,12 +301,8 @@ class Session:
         return shown, clock
 
     def _provisional(self) -> Block | None:
-        """The step that waiting frames would make if the last one stood still."""
-        waiting = self._at.waiting
-        if not waiting:
-            return None
-        still = replace(waiting[-1], text="")
-        return self._encode((*waiting, *[still] * (self.model.frames_per_step - len(waiting))))
+        """The step that waiting frames would make."""
+        return self._encode(self.model.standing(self._at.waiting)) if self._at.waiting else None
 
     def _end_answer(self) -> None:
         """An answer that nobody finished reading ends before the session does anything else."""

@@ -41,7 +41,7 @@ def test_defaults_are_those_of_the_classes(group, behind, translated):
 
 def test_the_default_budget_is_the_sessions(checkpoint):
     model = load_model(checkpoint("qwen2_vl"), device="cpu")
-    assert Session(model).cache.tokens == limits_of(options.Memory())[0].tokens
+    assert Session(model).cache.tokens == limits_of(options.Memory(), options.Footage())[0].tokens
     assert decoding_of(options.Answers(), model) == Decoding()
 
 

@@ -19,6 +19,7 @@ from infinipot_v.saving import describe
 from infinipot_v.sources.ahead import Reader
 from infinipot_v.sources.file import VideoFile
 from infinipot_v.sources.stretch import Rest
+from tests.interrupting import press_ctrl_c
 from tests.saving.memories import differences
 from tests.videos import write_video
 
@@ -110,27 +111,6 @@ def decoders(monkeypatch, at: int, act) -> list[str]:
 
     monkeypatch.setattr(VideoFile, "_give", giving)
     return names
-
-
-def press_ctrl_c(until: threading.Event) -> None:
-    """Again and again: one that comes in the very moment of going to wait is only heard after the waiting."""
-    while not until.wait(0.02):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-
-@pytest.fixture
-def one_ctrl_c():
-    """However often it is pressed, it interrupts once."""
-    came = []
-
-    def interrupt(number, _frame):
-        came.append(number)
-        if len(came) == 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("one_ctrl_c")

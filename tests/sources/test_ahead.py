@@ -35,6 +35,7 @@ from infinipot_v.sources.source import OneFile, Span
 from infinipot_v.sources.stretch import Rest, Stretch
 from infinipot_v.types import Frame, UserError
 from tests import videos
+from tests.interrupting import press_ctrl_c
 
 LONG = 100
 """Seconds that nothing here takes: what waits so long has failed."""
@@ -412,27 +413,6 @@ def test_a_program_that_leaves_it_open_ends(footage: dict[str, Any], fps: float)
 
 
 # Ctrl-C ---------------------------------------------------------------------------------------------------------------
-
-
-def press_ctrl_c(until: threading.Event) -> None:
-    """Again and again: one that comes in the very moment of going to wait is only heard after the waiting."""
-    while not until.wait(0.02):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-
-@pytest.fixture
-def one_ctrl_c() -> Iterator[None]:
-    """However often it is pressed, it interrupts once."""
-    came: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        if len(came) == 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("one_ctrl_c")

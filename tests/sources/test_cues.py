@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinipot_v import open_source
-from infinipot_v.sources.captions import captioned
-from infinipot_v.sources.cues import Cue, read_cues
+from infinipot_v.sources.captions import Cue, captioned
+from infinipot_v.sources.cues import read_cues
 from infinipot_v.sources.source import Span
 from infinipot_v.sources.stretch import Rest, Stretch
 from infinipot_v.types import Frame, UserError

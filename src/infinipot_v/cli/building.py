@@ -49,7 +49,7 @@ def stretch_of(paths: list[Path], footage: Footage) -> Stretch:
     return Stretch.of(paths, Span(footage.fps, footage.start, footage.end), footage.subtitles)
 
 
-def limits_of(memory: Memory, footage: Footage = Footage()) -> tuple[Budget, Policy]:  # noqa: B008, it is frozen
+def limits_of(memory: Memory, footage: Footage) -> tuple[Budget, Policy]:
     """The budget and the policy; what is wrong with them, the ring or the text is found before a model is loaded."""
     from infinipot_v.budget import Budget
     from infinipot_v.policies import make_policy

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -128,13 +128,21 @@ class Model(ABC):
     def said(self, frames: Sequence[Frame], canvas: Canvas) -> tuple[list[int], int]:
         """Token ids of what is said with the frames of one step, a line a frame, and how many had no place."""
         text = "\n".join(frame.text.strip() for frame in frames if frame.text.strip())
-        return self.prompt.said(text, self.around_text, canvas.text)
+        return self.prompt.said(text, self.around_text, canvas.text) if text else ([], 0)
 
     def unsaid(self, frames: Sequence[Frame], canvas: Canvas) -> int:
         """Text tokens of whole steps that had no place."""
+        return sum(self.said(step, canvas)[1] for step in self.steps_of(frames))
+
+    def steps_of(self, frames: Sequence[Frame]) -> list[Sequence[Frame]]:
+        """Frames as steps; the last one is not whole where they make no whole number."""
         each = self.frames_per_step
-        steps = (frames[first : first + each] for first in range(0, len(frames), each))
-        return sum(self.said(step, canvas)[1] for step in steps)
+        return [frames[first : first + each] for first in range(0, len(frames), each)]
+
+    def standing(self, waiting: Sequence[Frame]) -> list[Frame]:
+        """The whole step that waiting frames would make if the last one stood still, and said no more."""
+        still = replace(waiting[-1], text="")
+        return [*waiting, *[still] * (self.frames_per_step - len(waiting))]
 
     def check(self) -> None:
         """Raise `UserError` where the checkpoint's parts do not fit each other; called once, after loading."""

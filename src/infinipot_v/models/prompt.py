@@ -61,9 +61,10 @@ class Prompt:
 
         The end is left out; special tokens in the text always are.
         """
-        if not self.plain(text).strip():
+        text = self.plain(text)
+        if not text.strip():
             return [], 0
-        ids = self.between(around[0] + self.plain(text) + around[1])
+        ids = self.between(around[0] + text + around[1])
         if len(ids) <= most:
             return ids, 0
         tail = self.between(around[1])

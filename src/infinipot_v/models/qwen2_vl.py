@@ -109,9 +109,8 @@ class Qwen2VL(Model):
     @torch.no_grad()
     def encode(self, frames: Sequence[Frame], canvas: Canvas, first_step: int) -> Block:
         """Run the vision tower over whole steps; see `Model.encode`."""
-        each, cells = self.frames_per_step, canvas.grid.tokens
-        steps = [frames[first : first + each] for first in range(0, len(frames), each)]
-        features = self._features(self.pictures(frames, canvas), len(steps), canvas).unflatten(0, (len(steps), cells))
+        steps = self.steps_of(frames)
+        features = self._features(self.pictures(frames, canvas), len(steps), canvas).unflatten(0, (len(steps), -1))
         said = [self.words(self.said(step, canvas)[0]) for step in steps]
         return woven(features, [None] * len(steps), said, first_step, [step[0].seconds for step in steps])
 

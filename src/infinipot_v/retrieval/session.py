@@ -225,10 +225,7 @@ class ReKV:
 
     def _provisional(self) -> list[Block]:
         """A waiting frame is seen too: padded to a whole step by repeating it."""
-        if not self._waiting:
-            return []
-        still = replace(self._waiting[-1], text="")
-        return [self._encode([*self._waiting, *[still] * (self.model.frames_per_step - len(self._waiting))])]
+        return [self._encode(self.model.standing(self._waiting))] if self._waiting else []
 
     # Reporting -----------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,11 @@ from collections.abc import Generator
 from contextlib import closing
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
-from types import TracebackType
 from typing import NamedTuple, Self
 from weakref import ref
 
 from infinipot_v.interrupts import deferred_interrupts
-from infinipot_v.sources.source import Source
+from infinipot_v.sources.source import Once, Source
 from infinipot_v.types import Frame
 
 FRAMES = 8
@@ -40,7 +39,7 @@ class Said(NamedTuple):
         return cls(source.duration, source.expected_frames, source.damaged, source.damage, ends)
 
 
-class Ahead:
+class Ahead(Once):
     """The `Source` of the same frames as `source`; at most `most` (from 1 on) are made before they are asked for.
 
     What it says of itself is what `source` said when it made the frame that was given last; errors come behind the
@@ -79,19 +78,8 @@ class Ahead:
         """Where the frames given so far end; None where `source` does not know."""
         return self._reader.said.ends
 
-    def __iter__(self) -> Self:
-        return self
-
     def __next__(self) -> Frame:
         return next(self._frames)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """See `Source`; frames that wait are dropped."""

@@ -1,15 +1,33 @@
-"""Frames that say what is said while they stand: a source, and cues laid to its frames."""
+"""Frames that say what is said while they stand: what a cue is, and a source with cues laid to its frames."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from infinipot_v.sources.cues import Cue
 from infinipot_v.sources.source import Around, Source
 from infinipot_v.types import Frame
+
+
+@dataclass(frozen=True)
+class Cue:
+    """`text` on the screen from `start` to `end`, seconds of its video."""
+
+    start: float
+    end: float
+    text: str
+
+    @property
+    def middle(self) -> float:
+        """The second that it is told apart from others by."""
+        return (self.start + self.end) / 2
+
+    def covers(self, moment: float) -> bool:
+        """Whether a picture of that moment would have it; a short one counts as a second long."""
+        half = max(0.5, (self.end - self.start) / 2)
+        return self.middle - half < moment < self.middle + half
 
 
 def captioned(

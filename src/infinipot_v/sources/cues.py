@@ -1,4 +1,4 @@
-"""What is said in a video, and when: subtitles from files, and from tracks of a video."""
+"""Reading what is said in a video, and when: subtitles from files, and from tracks of a video. Needs PyAV."""
 
 from __future__ import annotations
 
@@ -6,34 +6,15 @@ import html
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 from av.error import FFmpegError
 
+from infinipot_v.sources.captions import Cue
 from infinipot_v.sources.container import TIMEOUT, seconds, video_stream
 from infinipot_v.types import UserError
-
-
-@dataclass(frozen=True)
-class Cue:
-    """`text` on the screen from `start` to `end`, seconds of its video."""
-
-    start: float
-    end: float
-    text: str
-
-    @property
-    def middle(self) -> float:
-        """The second that it is told apart from others by."""
-        return (self.start + self.end) / 2
-
-    def covers(self, moment: float) -> bool:
-        """Whether a picture of that moment would have it; a short one counts as a second long."""
-        half = max(0.5, (self.end - self.start) / 2)
-        return self.middle - half < moment < self.middle + half
 
 
 def read_cues(path: Path) -> list[Cue]:

@@ -14,7 +14,7 @@ from infinipot_v.sources.source import Source, Span
 from infinipot_v.types import UserError
 
 if TYPE_CHECKING:
-    from infinipot_v.sources.cues import Cue
+    from infinipot_v.sources.captions import Cue
 
 Pathlike: TypeAlias = str | os.PathLike[str]
 RAW_JPEGS = {".mjpeg", ".mjpg"}

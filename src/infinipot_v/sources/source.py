@@ -93,7 +93,29 @@ class Span:
         return f"from {self.begin:g} s" + ("" if self.end is None else f" to {self.end:g} s")
 
 
-class OnePass(ABC):
+class Once(ABC):
+    """An iterator of frames that is used once, in a `with` statement, and closed behind it."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> Frame: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what is held; no more frames come. Twice is once."""
+
+
+class OnePass(Once):
     """Frames of one generator, `_give`; closing ends it. The sources of this room derive from it."""
 
     def __init__(self, span: Span) -> None:
@@ -106,19 +128,8 @@ class OnePass(ABC):
     def _give(self) -> Generator[Frame, None, None]:
         """The frames. Frees what it holds when it ends or is closed."""
 
-    def __iter__(self) -> Self:
-        return self
-
     def __next__(self) -> Frame:
         return next(self._frames)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free what is held; no more frames come. Twice is once."""
@@ -144,7 +155,7 @@ class OneFile(OnePass):
         return str(self._harm) or None
 
 
-class Around(ABC):
+class Around(Once):
     """A `Source` around another one: it says what that says of itself, and closing it closes that."""
 
     def __init__(self, source: Source) -> None:
@@ -169,20 +180,6 @@ class Around(ABC):
     def damage(self) -> str | None:
         """See `Source`."""
         return self._source.damage
-
-    def __iter__(self) -> Self:
-        return self
-
-    @abstractmethod
-    def __next__(self) -> Frame: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """See `Source`."""

@@ -22,8 +22,7 @@ from infinipot_v.evaluate.records import Left, Record
 from infinipot_v.generate import Decoding
 from infinipot_v.models.base import Model
 from infinipot_v.sources import Source
-from infinipot_v.sources.captions import captioned
-from infinipot_v.sources.cues import Cue
+from infinipot_v.sources.captions import Cue, captioned
 from infinipot_v.types import Frame, UserError
 
 Pair = tuple[Clip, Asked]

@@ -14,7 +14,7 @@ from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.models.base import MOST_TEXT, Model
 from infinipot_v.sources import Source, open_source
 from infinipot_v.sources.ahead import FRAMES
-from infinipot_v.sources.cues import Cue
+from infinipot_v.sources.captions import Cue
 from infinipot_v.types import Frame, UserError
 
 STILLS_FPS = 1.0

@@ -14,7 +14,7 @@ from infinipot_v.evaluate.field.letters import letter_of, lettered
 from infinipot_v.evaluate.field.recipes import Recipe
 from infinipot_v.evaluate.field.tables import content_of
 from infinipot_v.evaluate.records import Record
-from infinipot_v.sources.cues import Cue
+from infinipot_v.sources.captions import Cue
 
 CHOICE = """Question: {}
 {}

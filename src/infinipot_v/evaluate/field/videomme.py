@@ -10,7 +10,7 @@ from infinipot_v.evaluate.base import Asked, BrokenVideo, Item
 from infinipot_v.evaluate.field.base import FieldBenchmark, Pair, percent
 from infinipot_v.evaluate.field.letters import letter_of, lettered
 from infinipot_v.evaluate.records import Record
-from infinipot_v.sources.cues import Cue, read_cues
+from infinipot_v.sources.captions import Cue
 from infinipot_v.types import UserError
 
 DURATIONS = ("short", "medium", "long")
@@ -60,6 +60,8 @@ class VideoMME(FieldBenchmark):
 
     def cues(self, item: Item) -> list[Cue]:
         """Of `subtitle/<videoID>.srt`; some videos have none. Raises `UserError` where no video has."""
+        from infinipot_v.sources.cues import read_cues
+
         folder = self.data / self.subtitles
         if not folder.is_dir():
             raise UserError(f"{folder} is missing: unpack subtitle.zip there, or take a recipe without subtitles")
