@@ -12,13 +12,15 @@ from infinipot_v.sources.times import MOST_SECONDS, TOLERANCE, Rhythm, Ticks, Ti
 from tests.oracle.sampling import sampled
 
 INTERVALS = st.lists(st.integers(1, 4000), min_size=1, max_size=60)
-"""Milliseconds; with a third of one on top, no frame lies on the edge of a tick's tolerance."""
+"""Milliseconds. With a part of one on top, another for the first, no frame lies on the edge of a tick's tolerance:
+neither where ticks begin at a whole millisecond, nor where they begin at the first frame."""
 
 
 @given(INTERVALS, st.sampled_from([0.5, 1.0, 2.0, 10.0, 25.0, 1000.0]), st.none() | st.integers(0, 5000))
 def test_ticks_equal_the_walk_from_tick_to_tick(intervals: list[int], fps: float, start: int | None) -> None:
     begin = None if start is None else start / 1000
-    times = [(milliseconds + 0.3) / 1000 for milliseconds in accumulate(intervals)]
+    first, *others = accumulate(intervals)
+    times = [(first + 0.3) / 1000, *((milliseconds + 0.5) / 1000 for milliseconds in others)]
     ticks = Ticks(fps, begin)
     given_out = [time for time in times if ticks.due(time)]
     assert given_out == sampled(times, fps, begin, min(TOLERANCE, 0.1 / fps))
