@@ -159,6 +159,30 @@ def test_both_ways_watch_the_same_and_only_one_has_a_thread(subject, tmp_path, m
         decoders.clear()
 
 
+def test_the_model_itself_watches_a_turn(subject, tmp_path):
+    """Its vision tower and its language model run, where filling the memory ran neither."""
+    footage = Footage.of(write_video(tmp_path / "clip.mp4", frames=40, fps=10), 2.0)
+    small = subject()
+    small = Subject(small.model, footage.size, replace(SMALL, steps=3), footage=footage)
+    turn = overlap.Turn(small, stream.full_session(small), 0)
+    ran = {"vision": 0, "language": 0}
+
+    def counts(name):
+        def hook(*_):
+            ran[name] += 1
+
+        return hook
+
+    hooks = [
+        small.model.hf.model.visual.register_forward_pre_hook(counts("vision")),
+        small.model.hf.get_decoder().register_forward_pre_hook(counts("language")),
+    ]
+    turn()
+    for hook in hooks:
+        hook.remove()
+    assert turn.frames == 6 and min(ran.values()) >= 1
+
+
 def test_the_rate_that_keeps_up():
     spent = {"decode": 100.0, "preprocess": 50.0, "vision": 50.0, "prefill": 150.0, "compaction": 50.0, "rest": 0.0}
     watched = stream.Watched(1, [spent, spent])

@@ -37,9 +37,13 @@ def measure(subject: Subject, notebook: Notebook, sessions: Mapping[str, Session
 
 
 class Turn:
-    """One turn a call: how many times as fast as it was filmed. `frames` is how many frames the last one watched."""
+    """One turn a call: how many times as fast as it was filmed. `frames` is how many frames the last one watched.
+
+    A session may have been filled by a stand-in; here it watches with the model itself.
+    """
 
     def __init__(self, subject: Subject, session: Session, ahead: int) -> None:
+        session.model = subject.model
         self._subject, self._session, self._ahead = subject, session, ahead
         self.frames = 0
 
