@@ -14,11 +14,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.cache_utils import DynamicLayer
 
-from infinipot_v import Budget, CappedCache, Session, load_model, make_policy
+from infinipot_v import Budget, CappedCache, Session, grain, load_model, make_policy
 from infinipot_v.cache.layers import LayerPlan
 from infinipot_v.cache.slots import Shape
 from infinipot_v.types import Grid
 from tests.families import FAMILIES
+from tests.grains import as_launches, set_grain
 from tests.plain import noise_frames
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -75,7 +76,7 @@ def buffers(cache: CappedCache) -> list[tuple[int, int]]:
     """Address and size of every buffer of a cache."""
     stores = [layer.store for layer in cache._capped]
     tensors = [t for s in stores for t in (s.keys, s.values, s.steps, s.cells, s.scores)]
-    return [(t.data_ptr(), t.nbytes) for t in [*tensors, *cache._scratch._buffers.values()]]
+    return [(t.data_ptr(), t.nbytes) for t in [*tensors, *cache._window._memory.values()]]
 
 
 class LiveBytes(TorchDispatchMode):
@@ -148,6 +149,19 @@ def test_a_compaction_is_done_in_place(policy):
             kept_indices = LAYERS * HEADS * cache.held_tokens * 4
             assert bytes_of.peak > kept_indices, "the measurement sees nothing"
             assert bytes_of.peak <= max(0.15 * LAYER_BYTES, 4 * 2**20)
+
+
+@pytest.mark.parametrize("policy", ["infinipot-v", "keydiff", "uniform"])
+def test_on_a_gpu_it_takes_a_part_of_all_layers_that_are_chosen_at_once(policy, monkeypatch):
+    """A chunk is to four layers what a GPU's is to 28."""
+    as_launches(monkeypatch)
+    set_grain(monkeypatch, chunk=grain.LAUNCHES.chunk * LAYERS // 28)
+    with full_cache(policy) as cache:
+        assert len(cache.banks) == 1
+        for _ in range(2):
+            with LiveBytes() as bytes_of:
+                cache.compact(cache.held_tokens * 3 // 4)
+            assert 0.01 * LAYERS * LAYER_BYTES < bytes_of.peak <= LAYERS * LAYER_BYTES / 6
 
 
 def resident_bytes() -> int:

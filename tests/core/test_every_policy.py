@@ -42,19 +42,25 @@ class Run:
 def run(request, loaded) -> Run:
     name, family = request.param
     selections: list[tuple[KVView, int, Tensor]] = []
-    session = session_of(loaded(family), watched(name, selections))
+    heads = loaded(family).hf.config.get_text_config().num_key_value_heads
+    session = session_of(loaded(family), watched(name, selections, heads))
     logits, recording = recorded(session, frames_of(session))
     return Run(session, logits, recording, selections)
 
 
-def watched(name: str, selections: list[tuple[KVView, int, Tensor]]) -> Any:
-    """The policy of that name; what it is shown and says is written down."""
+def watched(name: str, selections: list[tuple[KVView, int, Tensor]], heads: int) -> Any:
+    """The policy of that name; what it is shown and says is written down, layer by layer of `heads` heads."""
 
     class Watched(policy_class(name)):  # type: ignore[misc]
+        by_head = policy_class(name).by_head
+
         def select(self, view: KVView, keep: int) -> Tensor:
             kept = super().select(view, keep)
-            tensors = {key: value.clone() for key, value in vars(view).items() if isinstance(value, Tensor)}
-            selections.append((replace(view, **tensors), keep, kept.clone()))
+            for index, chosen in enumerate(kept.split(heads)):
+                rows = slice(index * heads, (index + 1) * heads)
+                tensors = {key: value for key, value in vars(view).items() if isinstance(value, Tensor)}
+                mine = {key: value if key == "queries" else value[rows].clone() for key, value in tensors.items()}
+                selections.append((replace(view, **mine, layer=view.layer + index), keep, chosen.clone()))
             return kept
 
     return Watched()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infinipot_v.cache.bank import Bank
 from infinipot_v.cache.slots import Region
 from infinipot_v.session import Session
 
@@ -54,20 +55,21 @@ class Recording:
         """Record while the session's language model runs."""
         decoder = self.session.model.hf.get_decoder()
         hook = decoder.register_forward_pre_hook(self._before, with_kwargs=True)
-        originals = []
-        for index, layer in enumerate(self.session.cache.capped_layers):
-            originals.append(layer.store.compact)
-            layer.store.compact = partial(self._compact, index, layer.store.compact)
+        banks = self.session.cache.banks
+        for index, bank in enumerate(banks):
+            first = sum(len(one.layers) for one in banks[:index])
+            bank.compact = partial(self._compact, first, bank)
         try:
             yield self
         finally:
             hook.remove()
-            for layer, original in zip(self.session.cache.capped_layers, originals, strict=True):
-                layer.store.compact = original
+            for bank in banks:
+                del bank.compact
 
-    def _compact(self, index: int, compact: Any, kept: Tensor) -> None:
-        self._stream[index] = self._stream[index].gather(1, kept.long())
-        compact(kept)
+    def _compact(self, first: int, bank: Bank, kept: Tensor) -> None:
+        for index, slots in enumerate(bank.of_layers(kept), first):
+            self._stream[index] = self._stream[index].gather(1, slots.long())
+        type(bank).compact(bank, kept)
 
     def _before(self, _module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
         first = sum(f.count for f in self.forwards)

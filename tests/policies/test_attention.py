@@ -12,7 +12,7 @@ from hypothesis import given
 
 from infinipot_v.policies import attention
 from infinipot_v.policies.attention import attention_received, pool_neighbours
-from infinipot_v.policies.scores import chunks
+from infinipot_v.policies.chunks import chunks
 from infinipot_v.types import UserError
 from tests.oracle import policies as oracle
 from tests.policies.views import make_view, many

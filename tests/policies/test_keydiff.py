@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 
-from infinipot_v.policies import scores
+from infinipot_v import grain
 from infinipot_v.policies.keydiff import KeyDiff, distinctness
 from infinipot_v.types import UserError
 from tests.oracle import policies as oracle
@@ -66,7 +66,7 @@ def test_streaming_changes_nothing(monkeypatch):
     labels = [[token for step in range(8) for token in tokens_of(step, (2, 3), 1)]] * 3
     view = make_view(labels, (2, 3), random.Random(0), dim=8, dtype=torch.bfloat16, exact=False)
     whole = distinctness(view.keys, view.steps)
-    monkeypatch.setattr(scores, "CHUNK", 5 * 3 * 8)
+    monkeypatch.setattr(grain, "CORE", replace(grain.CORE, chunk=5 * 3 * 8))
     torch.testing.assert_close(distinctness(view.keys, view.steps), whole)
 
 

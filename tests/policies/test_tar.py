@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from infinipot_v.policies import scores
+from infinipot_v import grain
 from infinipot_v.policies.infinipot_v import InfiniPotV
 from infinipot_v.policies.tar import TaR, step_means
 from infinipot_v.types import UserError
@@ -114,7 +114,7 @@ def test_step_means_on_many_scattered_steps_use_several_chunks(monkeypatch):
         for slot, score in enumerate(row.tolist()):
             same = row[(steps == steps[slot]) & ~row.isneginf()]
             assert float(whole[head, slot]) == (score if score < 0 else pytest.approx(float(same.mean())))
-    monkeypatch.setattr(scores.chunks, "__defaults__", (3 * 35,))
+    monkeypatch.setattr(grain, "CORE", replace(grain.CORE, chunk=3 * 35))
     assert torch.equal(step_means(worth, view.steps, view.cells, 35), whole)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from infinipot_v import CappedCache, load_model
+from infinipot_v.cache.bank import Bank
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.slots import SlotStore
 from infinipot_v.verify.checks import run_check
@@ -99,13 +100,13 @@ def test_a_memory_above_its_cap_is_seen(subject, monkeypatch):
 
 
 def test_buffers_that_are_allocated_anew_are_seen(subject, monkeypatch):
-    right = SlotStore.compact
+    right = Bank.compact
 
     def reallocating(self, kept):
         right(self, kept)
-        self.keys = self.keys.clone()
+        self.layers[-1].store.keys = self.layers[-1].store.keys.clone()
 
-    monkeypatch.setattr(SlotStore, "compact", reallocating)
+    monkeypatch.setattr(Bank, "compact", reallocating)
     finding = run_check("cap held", subject)
     assert finding.passed is False and "anew" in finding.detail
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -133,6 +133,7 @@ def write(notebook: Notebook, found: dict[str, list[float]], ours: Ours) -> None
 class Timed(InfiniPotV):
     """The policy, and the milliseconds that each selection took."""
 
+    by_head: ClassVar[bool] = True
     spent: list[float] = field(default_factory=list, compare=False)
 
     def select(self, view: KVView, keep: int) -> Tensor:

@@ -16,27 +16,27 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from infinipot_v.budget import Budget
+from infinipot_v.cache.bank import banks_of
 from infinipot_v.cache.checks import check_announced, check_finite, check_integrity, check_state
 from infinipot_v.cache.cost import MemoryCost
 from infinipot_v.cache.layers import (
     CappedLayer,
     LayerPlan,
-    capped,
     check_turnable,
     copy_state,
     plan_layers,
     restore_state,
     state_bytes,
 )
+from infinipot_v.cache.moving import Window
 from infinipot_v.cache.rotation import Rotation
 from infinipot_v.cache.selection import score_arrivals, select
-from infinipot_v.cache.slots import Region, Scratch, SlotStore
+from infinipot_v.cache.slots import Region
 from infinipot_v.cache.state import CacheState, Counters, Rest
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies import make_policy
@@ -75,15 +75,15 @@ class CappedCache(Cache):
         self.counters = Counters()
         self.grid: Grid | None = None
         self.content_keys: ContentKeys | None = None
-        self._scratch = Scratch()
+        self._window = Window()
         with self._allocating():
-            slots = prefix + self.tokens + budget.room
+            slots, sizes = prefix + self.tokens + budget.room, (prefix, self.tokens, budget.room)
             self.rotation = Rotation(rotary, shapes, self.tokens, slots) if rotary else None
-            for index, shape in plan.shapes.items():
-                store = SlotStore(shape, prefix, self.tokens, budget.room, self._scratch)
-                plan.layers[index] = CappedLayer(store, self.rotation)
+            self.banks = list(banks_of(shapes, *sizes, self._window, self.rotation, apart=not policy.bounded))
+        self._capped = [layer for bank in self.banks for layer in bank.layers]
+        for index, layer in zip(plan.shapes, self._capped, strict=True):
+            plan.layers[index] = layer
         super().__init__(layers=plan.layers)
-        self._capped = capped(self.layers)
         self._others = [layer for layer in self.layers if not isinstance(layer, CappedLayer)]
         self._rest = Rest(0, 0, self._copied_others())
 
@@ -170,9 +170,9 @@ class CappedCache(Cache):
     def nbytes(self) -> int:
         """Bytes of everything this cache keeps: slots, metadata, scratch, and other layers' state and its copy."""
         live = sum(state_bytes(vars(layer)) for layer in self._others)
-        stores = sum(layer.store.nbytes for layer in self._capped)
+        stores = sum(bank.nbytes for bank in self.banks)
         turned = self.rotation.nbytes if self.rotation else 0
-        return stores + turned + self._scratch.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
+        return stores + turned + self._window.nbytes + live + sum(state_bytes(state) for state in self._rest.others)
 
     def ranks_before(self, coming: int) -> int | None:
         """With compact positions, the rank of the first of `coming` ranks (see `Rotation.before`); else None."""
@@ -286,10 +286,8 @@ class CappedCache(Cache):
 
     def _label(self, steps: Tensor, cells: Tensor) -> None:
         """Say what the announced slots will hold: a compact read needs it before they are filled."""
-        places = {layer.store.shape.device for layer in self._capped}
-        labels = {place: (steps.to(place, torch.int32), cells.to(place, torch.int16)) for place in places}
-        for layer in self._capped:
-            layer.store.label(self._rest.held, *labels[layer.store.shape.device])
+        for bank in self.banks:
+            bank.store.label(self._rest.held, steps, cells)
         self._count_ranks(self._ranks_with(steps, cells))
 
     def _commit(self, steps: Tensor, cells: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:
@@ -326,9 +324,8 @@ class CappedCache(Cache):
         self.rollback()
         if self.rotation is not None:
             self.rotation.grow(tokens, self.prefix_limit + tokens + self.budget.room)
-        for layer in self._capped:
-            if layer.store.limits[Region.STREAM] < tokens:
-                layer.store = layer.store.grown(tokens)
+        for bank in self.banks:
+            bank.grow(tokens)
 
     def compact(self, keep: int, queries: Mapping[int, Tensor] | None = None) -> None:
         """Keep `keep` stream slots a layer and head, the ones that the policy names, in place.
@@ -341,10 +338,10 @@ class CappedCache(Cache):
             return
         self.rollback()
         kept = select(self, keep, queries)
-        ranks = self.rotation.kept([layer.store for layer in self._capped], kept) if self.rotation else 0
+        ranks = self.rotation.kept([bank.store for bank in self.banks], kept) if self.rotation else 0
         with deferred_interrupts():
-            for layer, slots in zip(self._capped, kept, strict=True):
-                layer.store.compact(slots)
+            for bank, slots in zip(self.banks, kept, strict=True):
+                bank.compact(slots)
             self._rest = replace(self._rest, held=keep)
             self.counters = replace(
                 self.counters, compressions=self.counters.compressions + 1, fresh_steps=0, ranks=ranks

@@ -33,17 +33,20 @@ def check_finite(cache: CappedCache, start: int, stop: int) -> None:
 
     A sum is finite only if all its terms are.
     """
-    sums = [
-        layer.keys[:, :, start:stop].sum(dtype=torch.float32) + layer.values[:, :, start:stop].sum(dtype=torch.float32)
-        for layer in cache.capped_layers
-    ]
-    finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite()
+    sums = [_sums(bank.store.keys, start, stop) + _sums(bank.store.values, start, stop) for bank in cache.banks]
+    layers = [bank.of_layers(total).sum(dim=1) for bank, total in zip(cache.banks, sums, strict=True)]
+    finite = torch.cat([total.to(sums[0].device) for total in layers]).isfinite()
     if not bool(finite.all()):
         layer = int(finite.logical_not().nonzero()[0])
         raise NonFiniteError(
             f"NaN or infinity in capped layer {layer} after step {cache.counters.newest_step}; "
             "the step was rolled back. Try dtype=float32 or bfloat16, or look at the frames"
         )
+
+
+def _sums(vectors: Tensor, start: int, stop: int) -> Tensor:
+    """Sum of the slots of `[1, heads, slots, dim]` from `start` to `stop`, float32 `[heads]`."""
+    return vectors[0, :, start:stop].sum(dim=(1, 2), dtype=torch.float32)
 
 
 def check_queries(cache: CappedCache, queries: Mapping[int, Tensor]) -> list[Tensor]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infinipot_v.budget import Budget
-from infinipot_v.cache.slots import METADATA_BYTES, MOVE_SLOTS, Shape
+from infinipot_v.cache.moving import MOVE_SLOTS
+from infinipot_v.cache.slots import METADATA_BYTES, Shape
 
 
 @dataclass(frozen=True)

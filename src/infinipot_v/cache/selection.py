@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,34 +10,49 @@ import torch
 from torch import Tensor
 
 from infinipot_v.cache.checks import check_queries
+from infinipot_v.grain import grain_of
 from infinipot_v.interrupts import deferred_interrupts
-from infinipot_v.policies.base import KVView
+from infinipot_v.policies.base import KVView, Note
 from infinipot_v.types import Grid
 
 if TYPE_CHECKING:
     from infinipot_v.cache.capped import CappedCache
+    from infinipot_v.cache.slots import SlotStore
 
 
 def select(cache: CappedCache, keep: int, queries: Mapping[int, Tensor] | None = None) -> list[Tensor]:
-    """Let the policy name `keep` slots of every layer and head, int32 `[heads, keep]` each; nothing moves.
+    """Let the policy name `keep` slots of every layer and head, integers `[layers * heads, keep]` a bank.
 
-    `queries` are by layer of the model; only a policy that needs some is shown them, and raises `UserError` without.
-    Before the first compaction it also notes what it needs of each layer, and scores anew what is held; if it fails,
-    notes and scores are as before.
+    Nothing moves. `queries` are by layer of the model; only a policy that needs some is shown them, and raises
+    `UserError` without. Before the first compaction it also notes what it needs of each layer, and scores anew what is
+    held; if it fails, notes and scores are as before.
     """
     asked = check_queries(cache, queries or {}) if cache.policy.needs_queries else None
     first = not cache.counters.compressions and all(layer.store.note is None for layer in cache.capped_layers)
     try:
         if first:
             _calibrate(cache)
-        views = (_view(cache, index, cache.grid) for index in range(len(cache.capped_layers)))
-        if asked is not None:
-            views = (_with_queries(cache, view, asked[view.layer]) for view in views)
-        return [cache.policy.select(view, keep).to(torch.int32) for view in views]
+        return list(_selected(cache, keep, asked))
     except BaseException:
         if first:
             _uncalibrate(cache)
         raise
+
+
+def _selected(cache: CappedCache, keep: int, queries: list[Tensor] | None) -> Iterator[Tensor]:
+    """The slots that stay, a bank at a time; moves that go a head at a time take half the bytes of an index."""
+    first = 0
+    for bank in cache.banks:
+        layers = range(first, first + len(bank.layers))
+        if cache.policy.by_head:
+            kept = cache.policy.select(_view_of(cache, bank.store, first, cache.grid, None), keep)
+        else:
+            views = (_view(cache, index, cache.grid) for index in layers)
+            if queries is not None:
+                views = (_with_queries(cache, view, queries[view.layer]) for view in views)
+            kept = torch.cat([cache.policy.select(view, keep) for view in views])
+        yield kept.to(torch.int32 if grain_of(kept.device).by_head else torch.int64)
+        first = layers.stop
 
 
 def score_arrivals(cache: CappedCache, grid: Grid, cells: Tensor) -> None:
@@ -71,12 +86,19 @@ def _keep_scores(cache: CappedCache, index: int, scores: Tensor | None, start: i
 
 
 def _view(cache: CappedCache, index: int, grid: Grid | None, start: int = 0) -> KVView:
-    assert grid is not None, "a view needs a grid, which comes with the first step"
+    """What the policy sees of one layer."""
     store = cache.capped_layers[index].store
+    return _view_of(cache, store, index, grid, store.note, start)
+
+
+def _view_of(
+    cache: CappedCache, store: SlotStore, index: int, grid: Grid | None, note: Note | None, start: int = 0
+) -> KVView:
+    assert grid is not None, "a view needs a grid, which comes with the first step"
     keys, values, steps, cells, scores = store.stream(start)
     return KVView(
         keys, values, steps, cells, grid, index, len(cache.capped_layers), scores=scores,
-        fresh_steps=cache.counters.fresh_steps, note=store.note, content=cache.content_keys,
+        fresh_steps=cache.counters.fresh_steps, note=note, content=cache.content_keys,
     )  # fmt: skip
 
 

@@ -10,20 +10,18 @@ policy's score (float32): 10 bytes. Knows no policy, no position and nothing of 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
 from torch import Tensor
 
+from infinipot_v.cache.moving import Window, move
 from infinipot_v.policies.base import Note
 
 METADATA_BYTES = 10
 """Bytes of metadata a stream slot and head: int32 step, int16 cell, float32 score."""
-
-MOVE_SLOTS = 512
-"""Slots of all heads that the moving window of a compaction has; it moves `heads` times as many of one head."""
 
 
 class Region(Enum):
@@ -49,36 +47,9 @@ class Shape:
         """Bytes of one token's keys and values."""
         return self.heads * (self.key_dim + self.value_dim) * self.dtype.itemsize
 
-
-class Scratch:
-    """The memory that a compaction moves slots through: one piece a device, shared by all layers and all buffers."""
-
-    def __init__(self) -> None:
-        self._kinds: set[tuple[object, ...]] = set()
-        self._buffers: dict[torch.device, Tensor] = {}
-
-    def reserve(self, buffer: Tensor) -> None:
-        """Make room for `MOVE_SLOTS` slots of all heads of a buffer `[heads, slots, ...]`, once for buffers alike."""
-        kind = (buffer.shape[0], *buffer.shape[2:], buffer.dtype, buffer.device)
-        if kind not in self._kinds:
-            self._kinds.add(kind)
-            size = self._bytes(buffer.device) + MOVE_SLOTS * buffer[:, 0].nbytes
-            self._buffers[buffer.device] = torch.empty(size, dtype=torch.uint8, device=buffer.device)
-
-    def _bytes(self, device: torch.device) -> int:
-        return self._buffers[device].numel() if device in self._buffers else 0
-
-    def window(self, buffer: Tensor) -> Tensor:
-        """All of the device's memory as slots of one head of a buffer: `[n, ...]`, n >= `MOVE_SLOTS` * heads."""
-        memory, slot = self._buffers[buffer.device], buffer.shape[2:]
-        numbers = math.prod(slot)
-        count = memory.numel() // (numbers * buffer.dtype.itemsize)
-        return memory[: count * numbers * buffer.dtype.itemsize].view(buffer.dtype).view(count, *slot)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on all devices."""
-        return sum(memory.nbytes for memory in self._buffers.values())
+    def times(self, layers: int) -> Shape:
+        """The shape of `layers` such layers as one of all their heads."""
+        return replace(self, heads=layers * self.heads)
 
 
 @dataclass(frozen=True)
@@ -110,15 +81,13 @@ class SlotStore:
     construction; `grown` makes a larger copy, which only the full-cache policy asks for.
     """
 
-    def __init__(self, shape: Shape, prefix: int, tokens: int, room: int, scratch: Scratch) -> None:
+    def __init__(self, shape: Shape, prefix: int, tokens: int, room: int, window: Window) -> None:
         self.shape = shape
         self.limits = {Region.PREFIX: prefix, Region.STREAM: tokens, Region.ROOM: room}
         self.used = dict.fromkeys(Region, 0)
         self.note: Note | None = None
-        self._scratch = scratch
+        self._window = window
         self._allocate(sum(self.limits.values()), tokens)
-        for buffer in self._stream_buffers():
-            scratch.reserve(buffer)
 
     def _allocate(self, slots: int, tokens: int) -> None:
         shape, device = self.shape, self.shape.device
@@ -127,6 +96,22 @@ class SlotStore:
         self.steps = torch.zeros(shape.heads, tokens, dtype=torch.int32, device=device)
         self.cells = torch.zeros(shape.heads, tokens, dtype=torch.int16, device=device)
         self.scores = torch.zeros(shape.heads, tokens, dtype=torch.float32, device=device)
+
+    def split(self, count: int) -> list[SlotStore]:
+        """`count` stores of as many heads each, whose buffers are views of this one's; one is the store itself."""
+        return [self] if count == 1 else [self._part(index, self.shape.heads // count) for index in range(count)]
+
+    def _part(self, index: int, heads: int) -> SlotStore:
+        part, some = copy(self), slice(index * heads, (index + 1) * heads)
+        part.shape, part.used = replace(self.shape, heads=heads), dict(self.used)
+        part.keys, part.values = self.keys[:, some], self.values[:, some]
+        part.steps, part.cells, part.scores = self.steps[some], self.cells[some], self.scores[some]
+        return part
+
+    def reserve(self) -> None:
+        """Make the window large enough for these buffers."""
+        for buffer in self._stream_buffers():
+            self._window.reserve(buffer)
 
     @property
     def length(self) -> int:
@@ -140,7 +125,7 @@ class SlotStore:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers of this layer, the shared scratch excluded."""
+        """Bytes of all buffers of this layer, the shared window excluded."""
         return sum(b.nbytes for b in (self.keys, self.values, self.steps, self.cells, self.scores))
 
     def fits(self, region: Region, tokens: int) -> bool:
@@ -182,16 +167,10 @@ class SlotStore:
         self.cells[:, start:stop] = cells.to(self.cells)
 
     def compact(self, kept: Tensor) -> None:
-        """Keep the stream slots `kept` (int32 `[heads, n]`, ascending in each head), in place, without an allocation.
-
-        Slot j receives slot `kept[j] >= j`, so a gather that goes forward never reads what it has overwritten. One head
-        after the other: whole rows are copied, which is several times faster than a gather of all heads at once.
-        """
+        """Keep the stream slots `kept` (integers `[heads, n]`, ascending in each head), in place; see `moving.move`."""
         assert self.used[Region.ROOM] == 0, "roll back before compacting"
         for buffer in self._stream_buffers():
-            window = self._scratch.window(buffer)
-            for slots, chosen in zip(buffer, kept, strict=True):
-                _gather_forward(slots, chosen, window)
+            move(buffer, self.held, kept, self._window)
         self.used[Region.STREAM] = kept.shape[1]
 
     def truncate(self, prefix: int, held: int, room: int = 0) -> None:
@@ -200,7 +179,7 @@ class SlotStore:
 
     def grown(self, tokens: int) -> SlotStore:
         """A copy with `tokens` stream slots, the room empty: for the unbounded full cache alone, which has no cap."""
-        larger = SlotStore(self.shape, self.limits[Region.PREFIX], tokens, self.limits[Region.ROOM], self._scratch)
+        larger = SlotStore(self.shape, self.limits[Region.PREFIX], tokens, self.limits[Region.ROOM], self._window)
         kept = self.used[Region.PREFIX] + self.held
         larger.keys[:, :, :kept], larger.values[:, :, :kept] = self.keys[:, :, :kept], self.values[:, :, :kept]
         for ours, theirs in zip(self._metadata(), larger._metadata(), strict=True):
@@ -227,10 +206,3 @@ class SlotStore:
         self.scores[:, : state.held] = state.scores
         self.truncate(state.prefix, state.held)
         self.note = state.note
-
-
-def _gather_forward(slots: Tensor, kept: Tensor, window: Tensor) -> None:
-    """`slots[:n] = slots[kept]` for ascending `kept` `[n]`, through the window."""
-    size = len(window)
-    for chosen, target in zip(kept.split(size), slots[: len(kept)].split(size), strict=True):
-        target.copy_(torch.index_select(slots, 0, chosen, out=window[: len(chosen)]))

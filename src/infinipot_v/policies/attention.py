@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infinipot_v.policies.base import KVView
-from infinipot_v.policies.scores import chunks
+from infinipot_v.policies.chunks import chunk_of, chunks
 from infinipot_v.types import UserError
 
 
@@ -29,7 +29,7 @@ def attention_received(view: KVView) -> Tensor:
     keys = view.keys if view.read is None else view.read
     heads, slots, dim = keys.shape
     asked = view.queries.to(keys.device).reshape(heads, -1, dim).float() * dim**-0.5
-    parts = list(chunks(slots, heads * max(asked.shape[1], dim)))
+    parts = list(chunks(slots, heads * max(asked.shape[1], dim), chunk_of(keys)))
     total: Tensor = asked.new_full(asked.shape[:2], -torch.inf)
     for part in parts:
         total = torch.logaddexp(total, _logits(asked, keys[:, part]).logsumexp(-1))

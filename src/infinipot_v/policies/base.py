@@ -73,6 +73,14 @@ class Policy:
     name: ClassVar[str] = ""
     bounded: ClassVar[bool] = True
     """False only for the full cache, whose memory grows."""
+    by_head: ClassVar[bool] = False
+    """Whether `select` treats every head by itself and asks for no layer, note or query: then the heads of several
+    layers are shown as those of one, which takes far fewer operations. Whoever overrides `select` says so again."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "select" in vars(cls) and "by_head" not in vars(cls):
+            cls.by_head = False
 
     @property
     def needs_queries(self) -> int:

@@ -1,7 +1,7 @@
 """InfiniPot-V (Kim, Shim, Choi, Chang; arXiv 2506.15745, NeurIPS 2025): what differs from now, and what matters.
 
 TaR keeps past tokens whose keys differ from those of the same cell now; VaN keeps tokens with large values.
-The scores themselves are in scores.py; this file says who gets how many slots.
+The scores themselves are in scores.py and cosines.py; this file says who gets how many slots.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from infinipot_v.policies.base import KVView, Note, Policy, all_slots
+from infinipot_v.policies.cosines import tar_scores
 from infinipot_v.policies.options import check_choice, check_share
 from infinipot_v.policies.scores import (
     choose_kernel,
     combine,
     pool_held,
     pool_whole,
-    tar_scores,
     top_slots,
     van_scores,
     variation,
@@ -48,6 +48,7 @@ class InfiniPotV(Policy):
     """
 
     name: ClassVar[str] = "infinipot-v"
+    by_head: ClassVar[bool] = True
 
     alpha: float = 0.5
     recent: float = 0.125

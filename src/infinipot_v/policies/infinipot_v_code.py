@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infinipot_v.policies.base import KVView, Policy, all_slots
+from infinipot_v.policies.cosines import tar_scores
 from infinipot_v.policies.options import check_choice, check_share
-from infinipot_v.policies.scores import combine, tar_scores, top_slots, van_scores
+from infinipot_v.policies.scores import combine, top_slots, van_scores
 from infinipot_v.types import Grid
 
 

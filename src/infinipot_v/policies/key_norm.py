@@ -26,6 +26,7 @@ class KeyNorm(Policy):
     """
 
     name: ClassVar[str] = "key-norm"
+    by_head: ClassVar[bool] = True
 
     def select(self, view: KVView, keep: int) -> Tensor:
         """Return int64 `[heads, keep]`; the newer ones among equals."""

@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infinipot_v.policies.base import ContentKeys, KVView, Policy, all_slots
+from infinipot_v.policies.chunks import streamed
+from infinipot_v.policies.cosines import TINY
 from infinipot_v.policies.options import check_choice, check_share
-from infinipot_v.policies.scores import TINY, streamed, top_slots
+from infinipot_v.policies.scores import top_slots
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class KeyDiff(Policy):
     """
 
     name: ClassVar[str] = "keydiff"
+    by_head: ClassVar[bool] = True
 
     recent: float = 0.0
     keys: Literal["stored", "content"] = "stored"

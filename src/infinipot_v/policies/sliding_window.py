@@ -28,6 +28,7 @@ class SlidingWindow(Policy):
     """
 
     name: ClassVar[str] = "sliding-window"
+    by_head: ClassVar[bool] = True
 
     sinks: int = 4
 

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from infinipot_v.policies.base import KVView, Policy, all_slots
+from infinipot_v.policies.chunks import chunk_of, chunks
+from infinipot_v.policies.cosines import tar_scores
 from infinipot_v.policies.infinipot_v import InfiniPotV
 from infinipot_v.policies.options import check_choice, check_flag, check_share
-from infinipot_v.policies.scores import chunks, tar_scores, top_slots
+from infinipot_v.policies.scores import top_slots
 from infinipot_v.policies.steps import with_text
 
 ABOVE_THE_PAST = 2.0
@@ -36,6 +38,7 @@ class TaR(Policy):
     """
 
     name: ClassVar[str] = "tar"
+    by_head: ClassVar[bool] = True
 
     recent: float = 0.125
     by: Literal["token", "frame"] = "token"
@@ -76,7 +79,7 @@ def step_means(scores: Tensor, steps: Tensor, cells: Tensor, tokens: int) -> Ten
     """
     means, taken = torch.full_like(scores, -torch.inf), ~scores.isneginf()
     ids, rank = torch.unique(steps, return_inverse=True)
-    for part in chunks(len(ids), len(scores) * tokens):
+    for part in chunks(len(ids), len(scores) * tokens, chunk_of(scores)):
         head, slot = (taken & (rank >= part.start) & (rank < part.stop)).nonzero(as_tuple=True)
         row = rank[head, slot] - part.start
         dense = scores.new_full((len(scores), part.stop - part.start, tokens), torch.nan)

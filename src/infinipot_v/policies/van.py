@@ -27,6 +27,7 @@ class VaN(Policy):
     """
 
     name: ClassVar[str] = "van"
+    by_head: ClassVar[bool] = True
 
     pooling: Literal["adaptive", "off"] = "adaptive"
     thresholds: tuple[float, float, float] = InfiniPotV.thresholds

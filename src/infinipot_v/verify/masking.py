@@ -23,12 +23,20 @@ _IN_FORCE: dict[int, Any] = {}
 
 @dataclass(frozen=True)
 class Watching(Policy):
-    """Another policy, whose choices are written down: `choices[layer]` lists kept slots `[heads, n]`."""
+    """Another policy, whose choices are written down: `choices[layer]` lists kept slots `[heads, n]`.
+
+    Where it is shown several layers at once, that is the first of them, and the heads are those of all.
+    """
 
     name: ClassVar[str] = "watching"
 
     inner: Policy
     choices: dict[int, list[Tensor]] = field(default_factory=dict)
+
+    @property
+    def by_head(self) -> bool:  # type: ignore[override]
+        """As the other policy: what is checked is what runs."""
+        return self.inner.by_head
 
     def select(self, view: KVView, keep: int) -> Tensor:
         """As the other policy, and written down."""
@@ -79,7 +87,8 @@ class Book:
         """Let go what the policy has let go since."""
         for layer, choices in self._policy.choices.items():
             for kept in choices[self._followed[layer] :]:
-                self._held[layer] = self._held[layer].gather(1, kept)
+                for index, slots in enumerate(kept.split(len(self._held[layer])), layer):
+                    self._held[index] = self._held[index].gather(1, slots)
             self._followed[layer] = len(choices)
 
     def before(self, tokens: int) -> None:
