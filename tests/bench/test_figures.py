@@ -51,6 +51,21 @@ def test_peaks_are_read_without_what_was_there_before():
     assert figures._peaks(rows, "one-shot-all-logits") == ([], [480])
 
 
+def test_one_length_is_a_bar_a_contender(tmp_path):
+    from matplotlib import pyplot
+
+    result = filled()
+    result.rows = [row for row in result.rows if not row.name.endswith("/240/peak")]
+    axes = pyplot.figure().subplots()
+    figures._memory(axes, "s/memory", figures._parts(result)["s/memory"], result)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "one shot, all logits (Hugging Face)", "full cache in chunks (Hugging Face)", "ours, |M| = 60",
+    ]  # fmt: skip
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.0, 9e6 / 2**20, 5e6 / 2**20])
+    assert "out of memory" in [text.get_text().strip() for text in axes.texts]
+    pyplot.close("all")
+
+
 def test_nothing_to_see(tmp_path):
     result = Result({"shapes": {}})
     Notebook(result, "s/exactness").row("ours/max-abs", [1.0], "logits")

@@ -76,13 +76,17 @@ def _painters(part: str, rows: Rows) -> list[Painter]:
 
 def _memory(axes: Any, part: str, rows: Rows, result: Result) -> None:
     """Peaks against tokens seen, on top of what the process had taken before; where there was not enough, a cross."""
-    names = dict.fromkeys(match[1] for name in rows if (match := re.fullmatch(r"([^/]+)/[^/]+/peak", name)))
+    names = list(dict.fromkeys(match[1] for name in rows if (match := re.fullmatch(r"([^/]+)/[^/]+/peak", name))))
     ours = [name for name in names if name.startswith("ours-")]
+    peaks = {name: _peaks(rows, name) for name in names}
+    stops = sorted({seen for points, missing in peaks.values() for seen in (*dict(points), *missing)})
+    if len(stops) == 1:
+        _one_length(axes, peaks, stops[0])
+        _finish(axes, part, result, legend=False)
+        return
     top = 0.0
-    for name in names:
-        points, missing = _peaks(rows, name)
-        colour = OURS[ours.index(name) % len(OURS)] if name in ours else COLOURS.get(name)
-        label = NAMES.get(name, name.replace("ours-", "ours, |M| = "))
+    for name, (points, missing) in peaks.items():
+        colour, label = _colour(name, ours), _label(name)
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=label)
             top = max(top, *(height for _, height in points))
@@ -92,12 +96,30 @@ def _memory(axes: Any, part: str, rows: Rows, result: Result) -> None:
                           xytext=(0, 5), textcoords="offset points")  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    stops = sorted({seen for name in names for seen, _ in _peaks(rows, name)[0]})
     axes.set_xticks(stops, [f"{seen:,}" for seen in stops])
     axes.minorticks_off()
     axes.set_xlabel("tokens seen")
     axes.set_ylabel("peak memory without weights, MiB")
     _finish(axes, part, result)
+
+
+def _one_length(axes: Any, peaks: dict[str, tuple[list[tuple[int, float]], list[int]]], seen: int) -> None:
+    """A bar a contender, the smallest on top."""
+    order = sorted(peaks, key=lambda name: dict(peaks[name][0]).get(seen, float("inf")), reverse=True)
+    ours = [name for name in peaks if name.startswith("ours-")]
+    heights = [dict(peaks[name][0]).get(seen, 0.0) for name in order]
+    bars = axes.barh([_label(name) for name in order], heights, color=[_colour(name, ours) for name in order])
+    axes.bar_label(bars, [_digits(height) if height else "out of memory" for height in heights], fontsize=9, padding=4)
+    axes.margins(x=0.18)
+    axes.set_xlabel(f"peak memory without weights after {seen:,} tokens, MiB")
+
+
+def _label(name: str) -> str:
+    return NAMES.get(name, name.replace("ours-", "ours, |M| = "))
+
+
+def _colour(name: str, ours: list[str]) -> str | None:
+    return OURS[ours.index(name) % len(OURS)] if name in ours else COLOURS.get(name)
 
 
 def _peaks(rows: Rows, name: str) -> tuple[list[tuple[int, float]], list[int]]:
@@ -176,10 +198,9 @@ def _bars(axes: Any, rows: Rows, what: str, label: str) -> None:
     ours = [name for name in names if name.startswith("ours-")]
     for place, name in enumerate(names):
         height, row = _figure(rows, f"{name}/{what}"), rows[f"{name}/{what}"]
-        colour = OURS[ours.index(name) % len(OURS)] if name in ours else COLOURS.get(name)
-        bar = axes.bar([place], [height], width=0.6, color=colour, yerr=(row.spread or 0) / 2, capsize=4)
+        bar = axes.bar([place], [height], width=0.6, color=_colour(name, ours), yerr=(row.spread or 0) / 2, capsize=4)
         axes.bar_label(bar, [_digits(height) if height else row.note], fontsize=9, padding=2)
-    shown = [NAMES.get(name, name.replace("ours-", "ours,\n|M| = ")).replace(" (", "\n(") for name in names]
+    shown = [_label(name).replace("ours, ", "ours,\n").replace(" (", "\n(") for name in names]
     axes.set_xticks(range(len(names)), shown, fontsize=8)
     axes.set_ylabel(label)
 
@@ -196,7 +217,7 @@ def _figure(rows: Rows, name: str) -> float:
 
 def _finish(axes: Any, part: str, result: Result, legend: bool = True) -> None:
     layers = (result.settings["shapes"].get(part.split("/")[0]) or {}).get("layers")
-    axes.set_title(part.replace("/", ": ") + (f" ({layers} layers)" if layers else ""))
+    axes.set_title(part.replace("/", ": ") + (f" ({layers} layer{'s' if layers > 1 else ''})" if layers else ""))
     axes.grid(alpha=0.25, axis="y")
     axes.set_axisbelow(True)
     if legend:
