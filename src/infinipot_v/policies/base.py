@@ -24,6 +24,9 @@ ContentKeys = Callable[[Tensor, Tensor], Tensor]
 class KVView:
     """The evictable slots of one layer, oldest first in every head. All indices of a policy are relative to it.
 
+    A policy that goes `by_head` is shown the heads of several like layers as one; `layer` is then the first of them,
+    and there is no `note`.
+
     `keys`, `values` `[heads, slots, dim]`; `steps`, `cells` `[heads, slots]` integers (true step and spatial cell,
     -1 for text); `grid` in tokens; `layer` of `num_layers`. Optional: `scores` float32 `[heads, slots]` as
     `Policy.on_step` gave them; `fresh_steps`, whole steps appended since the last compaction; `note`, what
