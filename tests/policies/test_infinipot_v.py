@@ -243,3 +243,20 @@ def test_bad_options_are_user_errors(options):
 
 def test_thresholds_may_come_as_a_list():
     assert InfiniPotV(thresholds=[0, 1, 2]) == InfiniPotV(thresholds=(0.0, 1.0, 2.0))
+
+
+def test_who_overrides_select_is_shown_layers_unless_it_says_otherwise():
+    class Renamed(InfiniPotV):
+        pass
+
+    class ByLayer(InfiniPotV):
+        def select(self, view, keep):
+            return super().select(view, keep - view.layer)
+
+    class ByHead(InfiniPotV):
+        by_head = True
+
+        def select(self, view, keep):
+            return super().select(view, keep)
+
+    assert [policy.by_head for policy in (InfiniPotV, Renamed, ByLayer, ByHead)] == [True, True, False, True]
