@@ -70,7 +70,7 @@ def test_every_grain_holds_the_same_memory(policy, dtype, monkeypatch):
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision", "smolvlm"])
 @pytest.mark.parametrize("positions", ["original", "compact"])
 def test_sessions_work_as_on_a_gpu(loaded, family, positions, monkeypatch):
-    """Text in the stream, saved steps, answers: grain is nowhere to be seen."""
+    """Original and compact positions, text in the stream, an answer: grain is nowhere to be seen."""
     found = []
     for changes in (lambda patch: set_grain(patch, bank=1), as_launches):
         with monkeypatch.context() as patch:

@@ -81,7 +81,7 @@ def _memory(axes: Any, part: str, rows: Rows, result: Result) -> None:
     peaks = {name: _peaks(rows, name) for name in names}
     stops = sorted({seen for points, missing in peaks.values() for seen in (*dict(points), *missing)})
     if len(stops) == 1:
-        _one_length(axes, peaks, stops[0])
+        _one_length(axes, {name: dict(points).get(stops[0]) for name, (points, _) in peaks.items()}, stops[0])
         _finish(axes, part, result, legend=False)
         return
     top = 0.0
@@ -103,11 +103,11 @@ def _memory(axes: Any, part: str, rows: Rows, result: Result) -> None:
     _finish(axes, part, result)
 
 
-def _one_length(axes: Any, peaks: dict[str, tuple[list[tuple[int, float]], list[int]]], seen: int) -> None:
-    """A bar a contender, the smallest on top."""
-    order = sorted(peaks, key=lambda name: dict(peaks[name][0]).get(seen, float("inf")), reverse=True)
+def _one_length(axes: Any, peaks: dict[str, float | None], seen: int) -> None:
+    """A bar a contender, the smallest on top; None where there was not enough memory."""
+    order = sorted(peaks, key=lambda name: peaks[name] or float("inf"), reverse=True)
     ours = [name for name in peaks if name.startswith("ours-")]
-    heights = [dict(peaks[name][0]).get(seen, 0.0) for name in order]
+    heights = [peaks[name] or 0.0 for name in order]
     bars = axes.barh([_label(name) for name in order], heights, color=[_colour(name, ours) for name in order])
     axes.bar_label(bars, [_digits(height) if height else "out of memory" for height in heights], fontsize=9, padding=4)
     axes.margins(x=0.18)

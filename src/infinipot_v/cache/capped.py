@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
@@ -286,8 +287,10 @@ class CappedCache(Cache):
 
     def _label(self, steps: Tensor, cells: Tensor) -> None:
         """Say what the announced slots will hold: a compact read needs it before they are filled."""
+        places = {layer.store.shape.device for layer in self._capped}
+        labels = {place: (steps.to(place, torch.int32), cells.to(place, torch.int16)) for place in places}
         for bank in self.banks:
-            bank.store.label(self._rest.held, steps, cells)
+            bank.store.label(self._rest.held, *labels[bank.store.shape.device])
         self._count_ranks(self._ranks_with(steps, cells))
 
     def _commit(self, steps: Tensor, cells: Tensor, grid: Grid, on_commit: Callable[[], None]) -> None:

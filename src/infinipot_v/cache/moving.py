@@ -44,12 +44,17 @@ class Window:
         return sum(memory.nbytes for memory in self._memory.values())
 
 
+def as_index(kept: Tensor) -> Tensor:
+    """Kept slots as `move` takes them, for moves allocate nothing: a head at a time, half the bytes will do."""
+    return kept.to(torch.int32 if grain_of(kept.device).by_head else torch.int64)
+
+
 def move(buffer: Tensor, held: int, kept: Tensor, window: Window) -> None:
     """`buffer[h, :n] = buffer[h, kept[h]]` for a buffer `[heads, slots, ...]` of which `held` slots are filled.
 
-    `kept` `[heads, n]` ascends in each head, so slot j receives slot `kept[h, j] >= j`, and a gather that goes forward
-    never reads what it has overwritten. Whole rows of one head after the other are copied several times faster on a
-    core than a gather of all heads; where every operation is a launch, all heads go at once.
+    `kept` `[heads, n]`, see `as_index`, ascends in each head, so slot j receives slot `kept[h, j] >= j`, and a gather
+    that goes forward never reads what it has overwritten. Whole rows of one head after the other are copied several
+    times faster on a core than a gather of all heads; where every operation is a launch, all heads go at once.
     """
     free = window.slots(buffer)
     if grain_of(buffer.device).by_head:
@@ -68,8 +73,8 @@ def _move_head(slots: Tensor, kept: Tensor, free: Tensor) -> None:
 def _move_heads(buffer: Tensor, held: int, kept: Tensor, free: Tensor) -> None:
     """Through the free slots behind those held (the room, which is empty), or the window where it is larger."""
     heads = len(buffer)
-    window = free[: len(free) // heads * heads].unflatten(0, (heads, -1)) if len(free) >= heads else buffer[:, :0]
-    window = max(buffer[:, held:], window, key=lambda slots: slots.shape[1])
+    shared = free[: len(free) // heads * heads].unflatten(0, (heads, -1))
+    window = max(buffer[:, held:], shared, key=lambda slots: slots.shape[1])
     source = buffer[:, :held]
     for start in range(0, kept.shape[1], window.shape[1]):
         chosen = kept[:, start : start + window.shape[1]]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infinipot_v.cache.checks import check_queries
-from infinipot_v.grain import grain_of
+from infinipot_v.cache.moving import as_index
 from infinipot_v.interrupts import deferred_interrupts
 from infinipot_v.policies.base import KVView, Note
 from infinipot_v.types import Grid
@@ -40,7 +40,7 @@ def select(cache: CappedCache, keep: int, queries: Mapping[int, Tensor] | None =
 
 
 def _selected(cache: CappedCache, keep: int, queries: list[Tensor] | None) -> Iterator[Tensor]:
-    """The slots that stay, a bank at a time; moves that go a head at a time take half the bytes of an index."""
+    """The slots that stay, a bank at a time."""
     first = 0
     for bank in cache.banks:
         layers = range(first, first + len(bank.layers))
@@ -51,7 +51,7 @@ def _selected(cache: CappedCache, keep: int, queries: list[Tensor] | None) -> It
             if queries is not None:
                 views = (_with_queries(cache, view, queries[view.layer]) for view in views)
             kept = torch.cat([cache.policy.select(view, keep) for view in views])
-        yield kept.to(torch.int32 if grain_of(kept.device).by_head else torch.int64)
+        yield as_index(kept)
         first = layers.stop
 
 
