@@ -117,8 +117,8 @@ class InfiniPotV(Policy):
         most = min(int(self.recent * view.slots) // p, share // p)
         fresh = view.fresh_steps
         if fresh is None:
-            return newest_steps(view.steps, view.cells, whole_steps(view.steps, view.cells, p, most))
-        return newest_steps(view.steps[:1], view.cells[:1], max(0, min(most, fresh)))  # every head holds the fresh ones
+            fresh = whole_steps(view.steps, view.cells, p, most)
+        return newest_steps(view.steps, view.cells, max(0, min(most, fresh)))
 
 
 def _ascending(thresholds: object) -> tuple[float, float, float]:
